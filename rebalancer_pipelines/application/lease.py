@@ -1,0 +1,52 @@
+"""Holding an account: the lease is waited for, taken, and always given back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.portfolio import Account
+from rebalancer_pipelines.domain.rebalance import Lease
+
+_PAUSE = timedelta(milliseconds=250)
+
+
+def take_lease(ports: Ports, account: Account) -> Lease:
+    """Take an account's lease, waiting while another rebalance holds it.
+
+    Raises `DeniedError` (ACCOUNT_BUSY) after `ports.lease_patience`.
+    """
+    deadline = ports.clock.now() + ports.lease_patience
+    while True:
+        with ports.transactions() as work:
+            lease = work.accounts.take_lease(account.id, ports.lease_duration)
+            work.commit()
+        if lease is not None:
+            return lease
+        if ports.clock.now() >= deadline:
+            waited = ports.lease_patience.total_seconds()
+            raise DeniedError(
+                DenialReason.ACCOUNT_BUSY,
+                f"account {account.name} is held by another rebalance (waited {waited:.0f} s); run again later",
+            )
+        ports.clock.sleep(_PAUSE)
+
+
+def release_lease(ports: Ports, lease: Lease) -> None:
+    """Give the lease back."""
+    with ports.transactions() as work:
+        work.accounts.release_lease(lease)
+        work.commit()
+
+
+@contextmanager
+def holding(ports: Ports, account: Account) -> Generator[Lease]:
+    """Hold an account for a short act of one's own."""
+    lease = take_lease(ports, account)
+    try:
+        yield lease
+    finally:
+        release_lease(ports, lease)

@@ -1,0 +1,71 @@
+"""The venue of a dry run: nothing leaves the program, every order fills at the price and fee that the plan expects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+
+from rebalancer_pipelines.application.ports import Accepted, Acknowledgement, Clock, OrderTicket, Venue, VenueOrder
+from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
+from rebalancer_pipelines.domain.order import Fill, LiquiditySide, Order, OrderState
+from rebalancer_pipelines.domain.portfolio import Holding
+from rebalancer_pipelines.domain.values import EXACT, Currency
+
+
+class DryRunVenue:
+    """Reads from the real venue, sends nothing to it. `submit` and `find` know only the orders of one plan."""
+
+    def __init__(self, venue: Venue, planned: Sequence[Order], fees: FeeSchedule, clock: Clock) -> None:
+        self._venue = venue
+        self._planned = {order.client_order_id: order for order in planned}
+        self._fees = fees
+        self._clock = clock
+        self._filled: dict[str, VenueOrder] = {}
+
+    @property
+    def price_source(self) -> str:
+        """The real venue's."""
+        return self._venue.price_source
+
+    @property
+    def visibility_lag(self) -> timedelta:
+        """None: the orders are here."""
+        return timedelta(0)
+
+    def markets(self) -> Mapping[str, Market]:
+        """The real venue's."""
+        return self._venue.markets()
+
+    def fees(self) -> FeeSchedule:
+        """The real venue's."""
+        return self._fees
+
+    def prices(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
+        """The real venue's."""
+        return self._venue.prices(symbols)
+
+    def balances(self) -> Mapping[Currency, Holding]:
+        """The real venue's: a dry run changes none."""
+        return self._venue.balances()
+
+    def submit(self, ticket: OrderTicket) -> Acknowledgement:
+        """Fill the whole order at the plan's price, with the taker fee."""
+        order = self._planned[ticket.client_order_id]
+        venue_order_id = f"dry-run-{ticket.client_order_id}"
+        fill = Fill(
+            trade_id=venue_order_id,
+            quantity=ticket.quantity,
+            price=order.price,
+            fee=EXACT.multiply(EXACT.multiply(ticket.quantity, order.price), self._fees.taker),
+            fee_currency=order.quote_currency,
+            liquidity_side=LiquiditySide.TAKER,
+            executed_at=self._clock.now(),
+        )
+        self._filled[ticket.client_order_id] = VenueOrder(
+            venue_order_id, ticket.client_order_id, (fill,), OrderState.FILLED
+        )
+        return Accepted(venue_order_id)
+
+    def find(self, client_order_id: str) -> VenueOrder | None:
+        """The simulated order."""
+        return self._filled.get(client_order_id)

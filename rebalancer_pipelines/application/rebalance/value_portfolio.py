@@ -1,0 +1,74 @@
+"""Valuing a portfolio's book at the prices that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
+from rebalancer_pipelines.application.reconcile import portfolio_holdings
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.portfolio import Holding, Holdings, Portfolio
+from rebalancer_pipelines.domain.rebalance import PositionPhase, WeighedPosition
+from rebalancer_pipelines.domain.valuation import PortfolioValuation, market_symbol, value_holdings
+from rebalancer_pipelines.domain.values import ONE, ZERO, Currency, plain
+
+
+@dataclass(frozen=True, slots=True)
+class ValuedPortfolio:
+    """What the portfolio is worth. `denial` says that there is nothing to divide; then the rebalance is closed."""
+
+    valuation: PortfolioValuation
+    positions: tuple[WeighedPosition, ...]
+    denial: DeniedError | None
+
+
+def value_portfolio(ports: Ports, stage: Stage) -> ValuedPortfolio:
+    """Value the portfolio's holdings and keep them with their weights under the rebalance."""
+    portfolio, rebalance = stage.portfolio, stage.rebalance
+    with recording_failure(ports, rebalance), ports.transactions() as work:
+        holdings = portfolio_holdings(
+            work.ledger.books(stage.account.id).of(portfolio.id), work.rebalances.balances(rebalance.id)
+        )
+        prices = work.rebalances.prices(rebalance.id)
+        valuation = value_holdings(portfolio.weights, portfolio.valuation_currency, holdings, prices)
+        positions = weigh(portfolio, valuation, holdings, prices)
+        work.rebalances.store_positions(rebalance.id, PositionPhase.BEFORE, positions)
+        work.rebalances.store_value(rebalance.id, valuation.value)
+        work.commit()
+    denial = denial_of(ports, rebalance, lambda: _check_worth(portfolio, valuation))
+    return ValuedPortfolio(valuation, positions, denial)
+
+
+def weigh(
+    portfolio: Portfolio, valuation: PortfolioValuation, holdings: Holdings, prices: Mapping[str, PriceMark]
+) -> tuple[WeighedPosition, ...]:
+    """Positions with their weights and targets, as they are kept under a rebalance."""
+    quote = portfolio.valuation_currency
+    targets: dict[Currency, Decimal] = dict(portfolio.weights)
+    nothing = Holding(ZERO, ZERO)
+    return tuple(
+        WeighedPosition(
+            currency=position.currency,
+            quantity=position.quantity,
+            free=holdings.get(position.currency, nothing).free,
+            price=ONE if position.currency == quote else prices[market_symbol(position.currency, quote)].mid,
+            value=position.value,
+            weight=valuation.weight_of(position),
+            target=targets.get(position.currency, ZERO),
+        )
+        for position in valuation.positions
+    )
+
+
+def _check_worth(portfolio: Portfolio, valuation: PortfolioValuation) -> None:
+    if valuation.value <= ZERO:
+        name, currency = portfolio.name, valuation.valuation_currency
+        raise DeniedError(
+            DenialReason.NOTHING_TO_DIVIDE,
+            f"portfolio {name} is worth {plain(valuation.value)} {currency}; give it money with "
+            f"'rebalancer portfolio allocate {name} {currency}=AMOUNT' or deposit at its venue",
+        )

@@ -1,0 +1,66 @@
+"""What can go wrong, as types: bad input, a refusal of ours, and broken invariants."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RebalancerError(Exception):
+    """Base of every error that this program raises on purpose; its text is one line for a person."""
+
+
+class InvalidInputError(RebalancerError):
+    """A value that somebody gave cannot be used; nothing was stored.
+
+    The text names the field, the value and the remedy.
+    """
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        """Name the `field`, the `value` that was given and the `remedy`, a phrase that says what to do."""
+        super().__init__(f"{field}: {value!r} {remedy}" if value is not None else f"{field}: {remedy}")
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+
+class NotFoundError(InvalidInputError):
+    """A name that was given stands for nothing stored."""
+
+
+class IllegalTransitionError(RebalancerError):
+    """An order was asked to move between two states that the transition table does not join."""
+
+
+class VenueUnreachableError(RebalancerError):
+    """A venue or price source could not be read. Never to be taken for an empty answer."""
+
+
+class LeaseLostError(RebalancerError):
+    """Another worker holds the account now; whatever this one still wanted to write was refused."""
+
+
+class DenialReason(StrEnum):
+    """Why we refused to go on, before anything reached a venue."""
+
+    ACCOUNT_BUSY = "ACCOUNT_BUSY"
+    ACCOUNT_HALTED = "ACCOUNT_HALTED"
+    BOOKS_DIFFER = "BOOKS_DIFFER"
+    INTERRUPTED = "INTERRUPTED"
+    LEASE_LOST = "LEASE_LOST"
+    MARKET_MISSING = "MARKET_MISSING"
+    NOTHING_TO_DIVIDE = "NOTHING_TO_DIVIDE"
+    PLAN_UNSOUND = "PLAN_UNSOUND"
+    PRICE_INVALID = "PRICE_INVALID"
+    PRICE_STALE = "PRICE_STALE"
+    VENUE_UNREACHABLE = "VENUE_UNREACHABLE"
+    WEIGHTS_INVALID = "WEIGHTS_INVALID"
+
+
+class DeniedError(RebalancerError):
+    """A rebalance was refused; the text names what was found, the limit and the remedy."""
+
+    def __init__(self, reason: DenialReason, message: str) -> None:
+        """Keep the typed `reason` beside the one-line `message`."""
+        super().__init__(f"{reason.value}: {message}")
+        self.reason = reason
+        self.message = message

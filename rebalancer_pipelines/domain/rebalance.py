@@ -1,0 +1,109 @@
+"""A rebalance, from the trigger that started it to the record that stays of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from rebalancer_pipelines.domain.values import Currency
+
+
+class TriggeredBy(StrEnum):
+    """What asked for a rebalance."""
+
+    SCHEDULER = "scheduler"
+    SENSOR = "sensor"
+    MANUAL = "manual"
+    API = "api"
+    BACKFILL = "backfill"
+
+
+class RebalanceStatus(StrEnum):
+    """An ACTIVE rebalance holds its account; a FINISHED one has its history row."""
+
+    ACTIVE = "active"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to trade an account, fenced by `epoch`: every later holder has a higher one."""
+
+    account_id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """One attempt to bring a portfolio to its targets, unique per Dagster run and portfolio."""
+
+    id: UUID
+    portfolio_id: UUID
+    account_id: UUID
+    epoch: int
+    status: RebalanceStatus
+    dry_run: bool
+    triggered_by: TriggeredBy
+    dagster_run_id: str
+    started_at: datetime
+    scheduled_for: datetime | None = None
+    portfolio_value: Decimal | None = None
+    plan_hash: str | None = None
+
+    @property
+    def lease(self) -> Lease:
+        """The lease under which this rebalance writes."""
+        return Lease(self.account_id, self.epoch)
+
+
+class PositionPhase(StrEnum):
+    """Whether a position was seen before the orders of a rebalance or after them."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class WeighedPosition:
+    """A managed currency of a portfolio as one rebalance saw it; weights in percent, value in valuation currency."""
+
+    currency: Currency
+    quantity: Decimal
+    free: Decimal
+    price: Decimal
+    value: Decimal
+    weight: Decimal
+    target: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceRecord:
+    """The row that stays in `rebalance_history`: one for every attempt, also a denied or failed one.
+
+    `orders` is JSON (Decimals as strings): every order with its fills, then every currency left alone, state SKIPPED,
+    with its reason. `errors` is None when nothing went wrong, else a list of
+    `{code, message}`. `portfolio_value` is None when the attempt ended before it was known.
+    """
+
+    id: UUID
+    portfolio_id: UUID
+    executed_at: datetime
+    scheduled_for: datetime | None
+    success: bool
+    dry_run: bool
+    portfolio_value: Decimal | None
+    orders_planned: int
+    orders_executed: int
+    orders_failed: int
+    total_value_traded: Decimal
+    fees_paid: Decimal
+    orders: list[dict[str, Any]]
+    errors: list[dict[str, Any]] | None
+    triggered_by: TriggeredBy
+    duration_ms: int
+    plan_hash: str | None
+    dagster_run_id: str | None
