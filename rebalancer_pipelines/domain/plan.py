@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.order import OrderSide
-from rebalancer_pipelines.domain.values import EXACT, Currency, plain
+from rebalancer_pipelines.domain.valuation import market_symbol
+from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum, plain
 
 
 class SkipReason(StrEnum):
@@ -102,3 +104,14 @@ def hash_plan(
     lines.extend(f"{s.currency} {s.code}" for s in skipped)
     lines.extend(f"{w.currency} {plain(w.current)} {plain(w.target)}" for w in weights)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def plan_conserves_value(plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> Decimal:
+    """Value before - value after at mid - cost: zero for every sound plan, to the last digit."""
+    after = exact_sum(
+        units
+        if currency == plan.valuation_currency
+        else EXACT.multiply(units, prices[market_symbol(currency, plan.valuation_currency)].mid)
+        for currency, units in plan.quantities_after.items()
+    )
+    return EXACT.subtract(EXACT.subtract(plan.value, after), plan.cost)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBand
 from rebalancer_pipelines.domain.errors import InvalidInputError
-from rebalancer_pipelines.domain.values import ZERO, Currency
+from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency
 from rebalancer_pipelines.domain.weights import TargetWeights
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -100,7 +100,7 @@ class Holding:
     @property
     def locked(self) -> Decimal:
         """Units that count for value but cannot be traded (staked, bonded, in open orders)."""
-        return self.total - self.free
+        return EXACT.subtract(self.total, self.free)
 
 
 Holdings = Mapping[Currency, Holding]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import PriceMark
@@ -13,6 +13,8 @@ from rebalancer_pipelines.domain.values import EXACT, HUNDRED, ZERO, Currency, e
 from rebalancer_pipelines.domain.weights import TargetWeights
 
 _PERCENT_STEP = Decimal("0.000001")
+_FOR_READING = Context(prec=40)
+"""Divides to digits enough for a percentage; a division to the digits of `EXACT` would take several times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def percent_of(part: Decimal, whole: Decimal) -> Decimal:
     """`part` in percent of `whole`, rounded to six decimals for people to read; 0 of nothing."""
     if not whole:
         return ZERO
-    return EXACT.quantize(EXACT.divide(EXACT.multiply(part, HUNDRED), whole), _PERCENT_STEP)
+    return EXACT.quantize(_FOR_READING.divide(EXACT.multiply(part, HUNDRED), whole), _PERCENT_STEP)
 
 
 def value_holdings(

@@ -17,9 +17,10 @@ ZERO = Decimal(0)
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
 
-EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
-"""Arithmetic of money. 80 digits hold every product of amount, price and fee rate without rounding, so sums and
-products are exact; it is entered explicitly so that a plan never depends on a caller's decimal context."""
+EXACT = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+"""Arithmetic of money. 120 digits hold every product of an amount, a price and a fee rate that `parse_decimal` accepts
+(39 digits each) without rounding, so sums and products are exact; it is entered explicitly so that a plan never
+depends on a caller's decimal context."""
 
 _CURRENCY = re.compile(r"[A-Z0-9]{1,12}")
 

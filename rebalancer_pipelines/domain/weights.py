@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from rebalancer_pipelines.domain.errors import InvalidInputError
-from rebalancer_pipelines.domain.values import HUNDRED, ZERO, Currency, parse_currency, parse_decimal, plain
+from rebalancer_pipelines.domain.values import (
+    EXACT,
+    HUNDRED,
+    ZERO,
+    Currency,
+    exact_sum,
+    floor_to,
+    parse_currency,
+    parse_decimal,
+    plain,
+)
 
 _TOLERANCE = Decimal("0.01")
 _SHARE_STEP = Decimal("0.00000001")
@@ -31,18 +41,21 @@ class TargetWeights:
         for currency, weight in given.items():
             if weight is not None and (not weight.is_finite() or weight < ZERO or weight > HUNDRED):
                 raise InvalidInputError(f"weights.{currency}", str(weight), "must be between 0 and 100 percent")
-        named = sum((w for w in given.values() if w is not None), ZERO)
+        named = exact_sum(w for w in given.values() if w is not None)
         open_shares = sorted(c for c, w in given.items() if w is None)
-        shares = _equal_shares(HUNDRED - named, open_shares)
+        shares = _equal_shares(EXACT.subtract(HUNDRED, named), open_shares)
         percent = {c: shares[c] if w is None else w for c, w in given.items()}
-        total = sum(percent.values(), ZERO)
-        if abs(total - HUNDRED) > _TOLERANCE:
+        total = exact_sum(percent.values())
+        if EXACT.abs(EXACT.subtract(total, HUNDRED)) > _TOLERANCE:
             raise InvalidInputError("weights", plain(total), "is their sum in percent; it must be 100")
         return cls(given=tuple(sorted(given.items())), percent=tuple(sorted(percent.items())))
 
     @classmethod
     def parse(cls, text: str) -> TargetWeights:
-        """Read `BTC=50,ETH=30,EUR=20`; a currency without a number (`ETH` or `ETH=`) takes an equal share of the rest."""
+        """Read `BTC=50,ETH=30,EUR=20`; a currency without a number (`ETH`, `ETH=`) takes an equal share of the rest.
+
+        Raises `InvalidInputError`.
+        """
         given: dict[Currency, Decimal | None] = {}
         for part in text.split(","):
             name, _, number = part.partition("=")
@@ -71,7 +84,8 @@ def _equal_shares(rest: Decimal, currencies: list[Currency]) -> dict[Currency, D
             None,
             "has no number and nothing of 100 percent is left for it; give it one",
         )
-    share = (rest / len(currencies)).quantize(_SHARE_STEP, rounding=ROUND_DOWN)
+    # Rounded down; the first takes what is left over, so that the shares add up to the last digit.
+    share = floor_to(EXACT.divide(rest, Decimal(len(currencies))), _SHARE_STEP)
     shares = dict.fromkeys(currencies, share)
-    shares[currencies[0]] = rest - share * (len(currencies) - 1)
+    shares[currencies[0]] = EXACT.subtract(rest, EXACT.multiply(share, Decimal(len(currencies) - 1)))
     return shares

@@ -1,0 +1,1 @@
+"""Adapters: PostgreSQL, venues, prices, embedded servers and the clock behind the application's ports."""

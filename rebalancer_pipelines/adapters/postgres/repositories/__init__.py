@@ -1,0 +1,1 @@
+"""One repository per aggregate; rows become the domain's frozen values here."""

@@ -1,0 +1,66 @@
+"""The history of rebalances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceHistoryRow
+from rebalancer_pipelines.domain.rebalance import RebalanceRecord, TriggeredBy
+
+
+class PostgresHistory:
+    """Implements `ports.History`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in the session's transaction."""
+        self._session = session
+
+    def add(self, record: RebalanceRecord) -> None:
+        """Store the record of an attempt; the record's fields are the table's columns."""
+        values = {**asdict(record), "triggered_by": record.triggered_by.value}
+        self._session.execute(insert(RebalanceHistoryRow).values(**values))
+
+    def get(self, record_id: UUID) -> RebalanceRecord | None:
+        """One record."""
+        row = self._session.get(RebalanceHistoryRow, record_id)
+        return _record(row) if row else None
+
+    def newest(self, portfolio_id: UUID | None, limit: int) -> Sequence[tuple[str, RebalanceRecord]]:
+        """Records with their portfolio's name, newest first."""
+        statement = (
+            select(PortfolioRow.name, RebalanceHistoryRow)
+            .join(PortfolioRow, PortfolioRow.id == RebalanceHistoryRow.portfolio_id)
+            .order_by(RebalanceHistoryRow.executed_at.desc(), RebalanceHistoryRow.id.desc())
+            .limit(limit)
+        )
+        if portfolio_id is not None:
+            statement = statement.where(RebalanceHistoryRow.portfolio_id == portfolio_id)
+        return [(name, _record(row)) for name, row in self._session.execute(statement).tuples()]
+
+
+def _record(row: RebalanceHistoryRow) -> RebalanceRecord:
+    return RebalanceRecord(
+        id=row.id,
+        portfolio_id=row.portfolio_id,
+        executed_at=row.executed_at,
+        scheduled_for=row.scheduled_for,
+        success=row.success,
+        dry_run=row.dry_run,
+        portfolio_value=row.portfolio_value,
+        orders_planned=row.orders_planned,
+        orders_executed=row.orders_executed,
+        orders_failed=row.orders_failed,
+        total_value_traded=row.total_value_traded,
+        fees_paid=row.fees_paid,
+        orders=row.orders,
+        errors=row.errors,
+        triggered_by=TriggeredBy(row.triggered_by),
+        duration_ms=row.duration_ms,
+        plan_hash=row.plan_hash,
+        dagster_run_id=row.dagster_run_id,
+    )

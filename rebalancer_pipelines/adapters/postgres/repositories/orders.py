@@ -1,0 +1,202 @@
+"""Order intents and their fills."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from rebalancer_pipelines.adapters.postgres.tables import FillRow, OrderIntentRow, RebalanceRow
+from rebalancer_pipelines.domain.errors import LeaseLostError
+from rebalancer_pipelines.domain.order import (
+    Fill,
+    LiquiditySide,
+    Order,
+    OrderSide,
+    OrderState,
+    check_transition,
+)
+from rebalancer_pipelines.domain.values import Currency
+
+_AT_VENUE = [state.value for state in OrderState if state.may_be_at_venue]
+
+
+class PostgresOrders:
+    """Implements `ports.Orders`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in the session's transaction."""
+        self._session = session
+
+    def add(self, orders: Sequence[Order]) -> None:
+        """Store new intents of one rebalance."""
+        if not orders:
+            return
+        rebalance = self._session.execute(
+            select(RebalanceRow).where(RebalanceRow.id == orders[0].rebalance_id)
+        ).scalar_one()
+        owner = {
+            "account_id": rebalance.account_id,
+            "portfolio_id": rebalance.portfolio_id,
+            "dry_run": rebalance.dry_run,
+        }
+        self._session.execute(insert(OrderIntentRow), [{**_columns(order), **owner} for order in orders])
+
+    def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
+        """All orders with their fills, in the plan's sequence."""
+        return self._load(
+            self._session.execute(
+                select(OrderIntentRow)
+                .where(OrderIntentRow.rebalance_id == rebalance_id)
+                .order_by(OrderIntentRow.sequence)
+                .execution_options(populate_existing=True)
+            ).scalars()
+        )
+
+    def possibly_at_venue(self, account_id: UUID) -> Sequence[Order]:
+        """Orders of real executions whose fate the venue still has to tell, oldest first."""
+        return self._load(
+            self._session.execute(
+                select(OrderIntentRow)
+                .where(
+                    OrderIntentRow.account_id == account_id,
+                    OrderIntentRow.state.in_(_AT_VENUE),
+                    ~OrderIntentRow.dry_run,
+                )
+                .order_by(OrderIntentRow.created_at, OrderIntentRow.sequence)
+                .execution_options(populate_existing=True)
+            ).scalars()
+        )
+
+    def move(
+        self,
+        order: Order,
+        state: OrderState,
+        *,
+        quantity: Decimal | None = None,
+        venue_order_id: str | None = None,
+        reason: str | None = None,
+        not_after: datetime | None = None,
+    ) -> Order:
+        """Compare-and-set from the state that was read."""
+        check_transition(order.state, state)
+        given = {
+            "quantity": quantity,
+            "venue_order_id": venue_order_id,
+            "reason": reason,
+            "not_after": not_after,
+        }
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        moved = self._session.execute(
+            update(OrderIntentRow)
+            .where(OrderIntentRow.id == order.id, OrderIntentRow.state == order.state.value)
+            .values(state=state.value, updated_at=func.clock_timestamp(), **changes)
+            .returning(OrderIntentRow.id)
+            .execution_options(synchronize_session=False)
+        ).scalar_one_or_none()
+        if moved is None:
+            raise LeaseLostError(
+                f"order {order.client_order_id} is no longer {order.state.value}: another worker moved it"
+            )
+        return replace(order, state=state, fills=self._fills([order.id])[order.id], **changes)
+
+    def add_fills(self, order: Order, account_id: UUID, fills: Sequence[Fill]) -> Mapping[str, UUID]:
+        """Store fills that are not known yet; returns the ids of the new ones by trade id."""
+        if not fills:
+            return {}
+        statement = (
+            insert(FillRow)
+            .values(
+                [
+                    {
+                        "order_intent_id": order.id,
+                        "account_id": account_id,
+                        "trade_id": fill.trade_id,
+                        "quantity": fill.quantity,
+                        "price": fill.price,
+                        "fee": fill.fee,
+                        "fee_currency": fill.fee_currency,
+                        "liquidity_side": fill.liquidity_side.value,
+                        "executed_at": fill.executed_at,
+                    }
+                    for fill in fills
+                ]
+            )
+            .on_conflict_do_nothing(index_elements=["account_id", "trade_id"])
+            .returning(FillRow.trade_id, FillRow.id)
+        )
+        return dict(self._session.execute(statement).tuples().all())
+
+    def _load(self, rows: Iterable[OrderIntentRow]) -> list[Order]:
+        loaded = list(rows)
+        fills = self._fills([row.id for row in loaded])
+        return [_order(row, fills[row.id]) for row in loaded]
+
+    def _fills(self, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Fill, ...]]:
+        found: dict[UUID, list[Fill]] = defaultdict(list)
+        rows = self._session.execute(
+            select(FillRow)
+            .where(FillRow.order_intent_id.in_(order_ids))
+            .order_by(FillRow.executed_at, FillRow.trade_id)
+        ).scalars()
+        for row in rows:
+            found[row.order_intent_id].append(_fill(row))
+        return defaultdict(tuple, {order_id: tuple(fills) for order_id, fills in found.items()})
+
+
+def _columns(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.id,
+        "rebalance_id": order.rebalance_id,
+        "sequence": order.sequence,
+        "client_order_id": order.client_order_id,
+        "symbol": order.symbol,
+        "base_currency": order.base_currency,
+        "quote_currency": order.quote_currency,
+        "side": order.side.value,
+        "quantity": order.quantity,
+        "price": order.price,
+        "limit_price": order.limit_price,
+        "state": order.state.value,
+    }
+
+
+def _order(row: OrderIntentRow, fills: tuple[Fill, ...]) -> Order:
+    return Order(
+        id=row.id,
+        rebalance_id=row.rebalance_id,
+        sequence=row.sequence,
+        client_order_id=row.client_order_id,
+        symbol=row.symbol,
+        base_currency=Currency(row.base_currency),
+        quote_currency=Currency(row.quote_currency),
+        side=OrderSide(row.side),
+        quantity=row.quantity,
+        price=row.price,
+        limit_price=row.limit_price,
+        state=OrderState(row.state),
+        venue_order_id=row.venue_order_id,
+        reason=row.reason,
+        not_after=row.not_after,
+        fills=fills,
+    )
+
+
+def _fill(row: FillRow) -> Fill:
+    return Fill(
+        trade_id=row.trade_id,
+        quantity=row.quantity,
+        price=row.price,
+        fee=row.fee,
+        fee_currency=Currency(row.fee_currency),
+        liquidity_side=LiquiditySide(row.liquidity_side),
+        executed_at=row.executed_at,
+    )

@@ -1,0 +1,180 @@
+"""Portfolios with their target weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioRow, TargetWeightRow
+from rebalancer_pipelines.domain.calendar import RebalanceInterval
+from rebalancer_pipelines.domain.drift import DriftBand, DriftBandKind
+from rebalancer_pipelines.domain.errors import InvalidInputError, NotFoundError
+from rebalancer_pipelines.domain.order import OrderState
+from rebalancer_pipelines.domain.portfolio import Portfolio, RebalancePolicy
+from rebalancer_pipelines.domain.values import Currency
+from rebalancer_pipelines.domain.weights import TargetWeights
+
+_AT_VENUE = [state.value for state in OrderState if state.may_be_at_venue]
+
+
+class PostgresPortfolios:
+    """Implements `ports.Portfolios`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in the session's transaction."""
+        self._session = session
+
+    def add(self, portfolio: Portfolio) -> None:
+        """Store a new portfolio."""
+        try:
+            self._session.execute(insert(PortfolioRow).values(id=portfolio.id, **_columns(portfolio)))
+        except IntegrityError:
+            self._session.rollback()
+            raise InvalidInputError(
+                "name", portfolio.name, "is taken by another portfolio; choose another name"
+            ) from None
+        self._store_weights(portfolio)
+
+    def get(self, name: str) -> Portfolio:
+        """The portfolio of that name."""
+        found = self._load(select(PortfolioRow).where(PortfolioRow.name == name))
+        if not found:
+            names = (
+                self._session.execute(select(PortfolioRow.name).order_by(PortfolioRow.name).limit(20)).scalars().all()
+            )
+            there = f"there is {', '.join(names)}" if names else "create one with 'rebalancer portfolio create'"
+            raise NotFoundError("portfolio", name, f"is unknown; {there}")
+        return found[0]
+
+    def by_id(self, portfolio_id: UUID) -> Portfolio:
+        """The portfolio with that id."""
+        (portfolio,) = self._load(select(PortfolioRow).where(PortfolioRow.id == portfolio_id))
+        return portfolio
+
+    def all(self) -> Sequence[Portfolio]:
+        """Every portfolio, by name."""
+        return self._load(select(PortfolioRow))
+
+    def on_account(self, account_id: UUID) -> Sequence[Portfolio]:
+        """The portfolios that share an account, by name."""
+        return self._load(select(PortfolioRow).where(PortfolioRow.account_id == account_id))
+
+    def update(self, portfolio: Portfolio) -> None:
+        """Replace the stored fields and weights."""
+        self._session.execute(update(PortfolioRow).where(PortfolioRow.id == portfolio.id).values(**_columns(portfolio)))
+        self._session.execute(delete(TargetWeightRow).where(TargetWeightRow.portfolio_id == portfolio.id))
+        self._store_weights(portfolio)
+
+    def delete(self, portfolio_id: UUID) -> None:
+        """Delete with its history; the ledger keeps its entries, which become unallocated."""
+        waiting = self._session.execute(
+            select(OrderIntentRow.client_order_id).where(
+                OrderIntentRow.portfolio_id == portfolio_id,
+                OrderIntentRow.state.in_(_AT_VENUE),
+                ~OrderIntentRow.dry_run,
+            )
+        ).scalars()
+        order = next(iter(waiting), None)
+        if order is not None:
+            raise InvalidInputError(
+                "portfolio",
+                self.by_id(portfolio_id).name,
+                f"has order {order} at its venue; run it once to settle that",
+            )
+        self._session.execute(delete(PortfolioRow).where(PortfolioRow.id == portfolio_id))
+
+    def mark_rebalanced(
+        self, portfolio_id: UUID, last_rebalanced_at: datetime | None, next_rebalance_at: datetime | None
+    ) -> None:
+        """Move both times; None leaves the stored one as it is."""
+        given = {"last_rebalanced_at": last_rebalanced_at, "next_rebalance_at": next_rebalance_at}
+        changes = {field: value for field, value in given.items() if value is not None}
+        self._session.execute(
+            update(PortfolioRow)
+            .where(PortfolioRow.id == portfolio_id)
+            .values(**changes, updated_at=func.clock_timestamp())
+        )
+
+    def _store_weights(self, portfolio: Portfolio) -> None:
+        self._session.execute(
+            insert(TargetWeightRow),
+            [
+                {"portfolio_id": portfolio.id, "currency": currency, "weight": weight}
+                for currency, weight in portfolio.weights.given
+            ],
+        )
+
+    def _load(self, statement: Select[PortfolioRow]) -> list[Portfolio]:
+        rows = (
+            self._session.execute(statement.order_by(PortfolioRow.name).execution_options(populate_existing=True))
+            .scalars()
+            .all()
+        )
+        weights = self._weights([row.id for row in rows])
+        return [_portfolio(row, weights[row.id]) for row in rows]
+
+    def _weights(self, portfolio_ids: Iterable[UUID]) -> dict[UUID, dict[Currency, Decimal | None]]:
+        found: dict[UUID, dict[Currency, Decimal | None]] = defaultdict(dict)
+        statement = select(TargetWeightRow.portfolio_id, TargetWeightRow.currency, TargetWeightRow.weight).where(
+            TargetWeightRow.portfolio_id.in_(portfolio_ids)
+        )
+        for portfolio_id, currency, weight in self._session.execute(statement).tuples():
+            found[portfolio_id][Currency(currency)] = weight
+        return found
+
+
+def _columns(portfolio: Portfolio) -> dict[str, Any]:
+    band = portfolio.policy.band
+    return {
+        "name": portfolio.name,
+        "description": portfolio.description,
+        "account_id": portfolio.account_id,
+        "valuation_currency": portfolio.valuation_currency,
+        "rebalance_enabled": portfolio.enabled,
+        "rebalance_interval": portfolio.interval.value,
+        "rebalance_threshold": portfolio.policy.threshold,
+        "drift_band": band.width if band else None,
+        "drift_band_kind": band.kind.value if band else DriftBandKind.ABSOLUTE.value,
+        "max_orders_per_rebalance": portfolio.policy.max_orders,
+        "cash_reserve": portfolio.policy.cash_reserve,
+        "time_zone": portfolio.time_zone.key,
+        "anchor_at": portfolio.anchor_at,
+        "last_rebalanced_at": portfolio.last_rebalanced_at,
+        "next_rebalance_at": portfolio.next_rebalance_at,
+        "created_at": portfolio.created_at,
+        "updated_at": portfolio.updated_at,
+    }
+
+
+def _portfolio(row: PortfolioRow, weights: dict[Currency, Decimal | None]) -> Portfolio:
+    return Portfolio(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        account_id=row.account_id,
+        valuation_currency=Currency(row.valuation_currency),
+        weights=TargetWeights.of(weights),
+        policy=RebalancePolicy(
+            threshold=row.rebalance_threshold,
+            band=DriftBand(row.drift_band, DriftBandKind(row.drift_band_kind)) if row.drift_band else None,
+            max_orders=row.max_orders_per_rebalance,
+            cash_reserve=row.cash_reserve,
+        ),
+        interval=RebalanceInterval(row.rebalance_interval),
+        time_zone=ZoneInfo(row.time_zone),
+        enabled=row.rebalance_enabled,
+        anchor_at=row.anchor_at,
+        last_rebalanced_at=row.last_rebalanced_at,
+        next_rebalance_at=row.next_rebalance_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,204 @@
+"""Rebalances with the evidence that they acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from rebalancer_pipelines.adapters.postgres.tables import (
+    AccountBalanceRow,
+    PortfolioPositionRow,
+    PriceMarkRow,
+    RebalanceRow,
+)
+from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.portfolio import Holding, Portfolio
+from rebalancer_pipelines.domain.rebalance import (
+    Lease,
+    PositionPhase,
+    Rebalance,
+    RebalanceStatus,
+    TriggeredBy,
+    WeighedPosition,
+)
+from rebalancer_pipelines.domain.values import Currency
+
+
+class PostgresRebalances:
+    """Implements `ports.Rebalances`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in the session's transaction."""
+        self._session = session
+
+    def start(
+        self,
+        *,
+        portfolio: Portfolio,
+        lease: Lease,
+        dry_run: bool,
+        triggered_by: TriggeredBy,
+        dagster_run_id: str,
+        scheduled_for: datetime | None,
+        now: datetime,
+    ) -> Rebalance:
+        """Open the one active rebalance of an account; the database refuses a second."""
+        statement = (
+            insert(RebalanceRow)
+            .values(
+                portfolio_id=portfolio.id,
+                account_id=lease.account_id,
+                epoch=lease.epoch,
+                status=RebalanceStatus.ACTIVE.value,
+                dry_run=dry_run,
+                triggered_by=triggered_by.value,
+                dagster_run_id=dagster_run_id,
+                scheduled_for=scheduled_for,
+                started_at=now,
+            )
+            .returning(RebalanceRow)
+        )
+        return _rebalance(self._session.execute(statement).scalar_one())
+
+    def of_run(self, dagster_run_id: str, portfolio_id: UUID) -> Rebalance | None:
+        """The rebalance that a Dagster run opened for a portfolio."""
+        row = self._session.execute(
+            select(RebalanceRow).where(
+                RebalanceRow.dagster_run_id == dagster_run_id, RebalanceRow.portfolio_id == portfolio_id
+            )
+        ).scalar_one_or_none()
+        return _rebalance(row) if row else None
+
+    def by_id(self, rebalance_id: UUID) -> Rebalance:
+        """The rebalance with that id, as it is stored now."""
+        return _rebalance(
+            self._session.execute(
+                select(RebalanceRow).where(RebalanceRow.id == rebalance_id).execution_options(populate_existing=True)
+            ).scalar_one()
+        )
+
+    def active_on(self, account_id: UUID) -> Sequence[Rebalance]:
+        """Rebalances of an account that are not finished."""
+        rows = self._session.execute(
+            select(RebalanceRow).where(
+                RebalanceRow.account_id == account_id, RebalanceRow.status == RebalanceStatus.ACTIVE.value
+            )
+        ).scalars()
+        return [_rebalance(row) for row in rows]
+
+    def store_balances(self, rebalance_id: UUID, balances: Mapping[Currency, Holding]) -> None:
+        """Keep the venue's balances."""
+        self._insert(
+            AccountBalanceRow,
+            [
+                {"rebalance_id": rebalance_id, "currency": currency, "total": held.total, "free": held.free}
+                for currency, held in balances.items()
+            ],
+        )
+
+    def balances(self, rebalance_id: UUID) -> Mapping[Currency, Holding]:
+        """The venue's balances kept."""
+        rows = self._session.execute(
+            select(AccountBalanceRow).where(AccountBalanceRow.rebalance_id == rebalance_id)
+        ).scalars()
+        return {Currency(row.currency): Holding(row.total, row.free) for row in rows}
+
+    def store_prices(self, rebalance_id: UUID, marks: Sequence[PriceMark]) -> None:
+        """Keep the prices that the plan rests on."""
+        self._insert(PriceMarkRow, [{**asdict(mark), "mid": mark.mid, "rebalance_id": rebalance_id} for mark in marks])
+
+    def prices(self, rebalance_id: UUID) -> Mapping[str, PriceMark]:
+        """The prices kept, by symbol."""
+        rows = self._session.execute(select(PriceMarkRow).where(PriceMarkRow.rebalance_id == rebalance_id)).scalars()
+        return {
+            row.symbol: PriceMark(row.symbol, row.bid, row.ask, row.source, row.observed_at, row.recorded_at)
+            for row in rows
+        }
+
+    def store_positions(self, rebalance_id: UUID, phase: PositionPhase, positions: Sequence[WeighedPosition]) -> None:
+        """Keep positions and weights of a phase."""
+        self._insert(
+            PortfolioPositionRow,
+            [{**asdict(position), "rebalance_id": rebalance_id, "phase": phase.value} for position in positions],
+        )
+
+    def positions(self, rebalance_id: UUID, phase: PositionPhase) -> Sequence[WeighedPosition]:
+        """The positions kept, by currency."""
+        rows = self._session.execute(
+            select(PortfolioPositionRow)
+            .where(PortfolioPositionRow.rebalance_id == rebalance_id, PortfolioPositionRow.phase == phase.value)
+            .order_by(PortfolioPositionRow.currency)
+        ).scalars()
+        return [
+            WeighedPosition(
+                currency=Currency(row.currency),
+                quantity=row.quantity,
+                free=row.free,
+                price=row.price,
+                value=row.value,
+                weight=row.weight,
+                target=row.target,
+            )
+            for row in rows
+        ]
+
+    def store_value(self, rebalance_id: UUID, value: Decimal) -> None:
+        """Keep the portfolio's value before the orders."""
+        self._change(rebalance_id, portfolio_value=value)
+
+    def store_plan(self, rebalance_id: UUID, plan_hash: str, document: Mapping[str, Any]) -> None:
+        """Keep the plan as people see it."""
+        self._change(rebalance_id, plan_hash=plan_hash, plan=dict(document))
+
+    def plan_document(self, rebalance_id: UUID) -> Mapping[str, Any] | None:
+        """The plan kept, if the rebalance came that far."""
+        return self._session.execute(select(RebalanceRow.plan).where(RebalanceRow.id == rebalance_id)).scalar_one()
+
+    def finish(self, rebalance_id: UUID, now: datetime) -> bool:
+        """Close it, once."""
+        closed = self._session.execute(
+            update(RebalanceRow)
+            .where(RebalanceRow.id == rebalance_id, RebalanceRow.status == RebalanceStatus.ACTIVE.value)
+            .values(status=RebalanceStatus.FINISHED.value, finished_at=now)
+            .returning(RebalanceRow.id)
+            .execution_options(synchronize_session=False)
+        ).scalar_one_or_none()
+        return closed is not None
+
+    def _change(self, rebalance_id: UUID, **changes: Any) -> None:
+        self._session.execute(
+            update(RebalanceRow)
+            .where(RebalanceRow.id == rebalance_id)
+            .values(**changes)
+            .execution_options(synchronize_session=False)
+        )
+
+    def _insert(
+        self, table: type[AccountBalanceRow | PriceMarkRow | PortfolioPositionRow], rows: list[dict[str, Any]]
+    ) -> None:
+        if rows:
+            self._session.execute(insert(table), rows)
+
+
+def _rebalance(row: RebalanceRow) -> Rebalance:
+    return Rebalance(
+        id=row.id,
+        portfolio_id=row.portfolio_id,
+        account_id=row.account_id,
+        epoch=row.epoch,
+        status=RebalanceStatus(row.status),
+        dry_run=row.dry_run,
+        triggered_by=TriggeredBy(row.triggered_by),
+        dagster_run_id=row.dagster_run_id,
+        started_at=row.started_at,
+        scheduled_for=row.scheduled_for,
+        portfolio_value=row.portfolio_value,
+        plan_hash=row.plan_hash,
+    )

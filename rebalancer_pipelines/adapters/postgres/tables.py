@@ -1,0 +1,449 @@
+"""The tables, as typed models. Constraints stand in the database: it refuses what the program must never write."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from rebalancer_pipelines.domain.calendar import RebalanceInterval
+from rebalancer_pipelines.domain.drift import DriftBandKind
+from rebalancer_pipelines.domain.ledger import LedgerEntryKind
+from rebalancer_pipelines.domain.order import LiquiditySide, OrderSide, OrderState
+from rebalancer_pipelines.domain.portfolio import TradingState
+from rebalancer_pipelines.domain.rebalance import PositionPhase, RebalanceStatus, TriggeredBy
+
+
+class Base(DeclarativeBase):
+    """Every table stands in the schema `public`, with constraint names that migrations can rely on."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        str: Text,
+        Decimal: Numeric,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+    }
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+def _finite(column: str, condition: str) -> CheckConstraint:
+    """NaN compares greater than every number in PostgreSQL, so an upper bound keeps it and infinity out."""
+    return CheckConstraint(f"{column} {condition} AND {column} < 'Infinity'", name=f"{column}_valid")
+
+
+def _id() -> Mapped[UUID]:
+    return mapped_column(primary_key=True, server_default=text("uuidv7()"))
+
+
+def _created() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+_AT_VENUE = ", ".join(f"'{state.value}'" for state in OrderState if state.may_be_at_venue)
+
+
+class AccountRow(Base):
+    """One login at one venue, with the lease that decides who may trade it."""
+
+    __tablename__ = "account"
+    __table_args__ = (_one_of("trading_state", *TradingState),)
+
+    id: Mapped[UUID] = _id()
+    name: Mapped[str] = mapped_column(unique=True)
+    venue: Mapped[str]
+    price_source: Mapped[str]
+    settings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    trading_state: Mapped[str] = mapped_column(server_default=TradingState.ACTIVE.value)
+    trading_state_reason: Mapped[str | None]
+    lease_epoch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _created()
+    updated_at: Mapped[datetime] = _created()
+
+
+class PortfolioRow(Base):
+    """What somebody wants to hold on an account, and when to return to it."""
+
+    __tablename__ = "portfolio"
+    __table_args__ = (
+        _one_of("rebalance_interval", *RebalanceInterval),
+        _one_of("drift_band_kind", *DriftBandKind),
+        _finite("rebalance_threshold", "> 0"),
+        CheckConstraint("drift_band > 0 AND drift_band <= 100", name="drift_band_valid"),
+        CheckConstraint("max_orders_per_rebalance >= 1", name="max_orders_per_rebalance_valid"),
+        CheckConstraint("cash_reserve >= 0 AND cash_reserve < 1", name="cash_reserve_valid"),
+        Index("ix_portfolio_due", "next_rebalance_at", postgresql_where=text("rebalance_enabled")),
+        Index(None, "account_id"),
+    )
+
+    id: Mapped[UUID] = _id()
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(server_default="")
+    user_id: Mapped[UUID | None]
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="RESTRICT"))
+    valuation_currency: Mapped[str] = mapped_column(server_default="EUR")
+    rebalance_enabled: Mapped[bool] = mapped_column(server_default=false())
+    rebalance_interval: Mapped[str] = mapped_column(server_default=RebalanceInterval.WEEKLY.value)
+    rebalance_threshold: Mapped[Decimal] = mapped_column(server_default=text("10"))
+    drift_band: Mapped[Decimal | None]
+    drift_band_kind: Mapped[str] = mapped_column(server_default=DriftBandKind.ABSOLUTE.value)
+    max_orders_per_rebalance: Mapped[int | None]
+    cash_reserve: Mapped[Decimal] = mapped_column(server_default=text("0.01"))
+    time_zone: Mapped[str] = mapped_column(server_default="UTC")
+    anchor_at: Mapped[datetime] = _created()
+    last_rebalanced_at: Mapped[datetime | None]
+    next_rebalance_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _created()
+    updated_at: Mapped[datetime] = _created()
+
+
+class TargetWeightRow(Base):
+    """Percent of a portfolio; null takes an equal share of the rest."""
+
+    __tablename__ = "target_weight"
+    __table_args__ = (CheckConstraint("weight >= 0 AND weight <= 100", name="weight_valid"),)
+
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    weight: Mapped[Decimal | None]
+
+
+class RebalanceRow(Base):
+    """One attempt under way or finished; an account has one active at most."""
+
+    __tablename__ = "rebalance"
+    __table_args__ = (
+        _one_of("status", *RebalanceStatus),
+        _one_of("triggered_by", *TriggeredBy),
+        UniqueConstraint("dagster_run_id", "portfolio_id"),
+        Index(
+            "uq_rebalance_claim",
+            "portfolio_id",
+            "scheduled_for",
+            unique=True,
+            postgresql_where=text("scheduled_for IS NOT NULL"),
+        ),
+        Index("uq_rebalance_active", "account_id", unique=True, postgresql_where=text("status = 'active'")),
+    )
+
+    id: Mapped[UUID] = _id()
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="RESTRICT"))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str]
+    dry_run: Mapped[bool]
+    triggered_by: Mapped[str]
+    dagster_run_id: Mapped[str]
+    scheduled_for: Mapped[datetime | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    portfolio_value: Mapped[Decimal | None]
+    plan: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    plan_hash: Mapped[str | None]
+
+
+def _rebalance_key() -> Mapped[UUID]:
+    return mapped_column(ForeignKey("rebalance.id", ondelete="CASCADE"), primary_key=True)
+
+
+class AccountBalanceRow(Base):
+    """What the venue held when a rebalance began."""
+
+    __tablename__ = "account_balance"
+    __table_args__ = (_finite("total", ">= 0"), CheckConstraint("free >= 0 AND free <= total", name="free_valid"))
+
+    rebalance_id: Mapped[UUID] = _rebalance_key()
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    total: Mapped[Decimal]
+    free: Mapped[Decimal]
+
+
+class PriceMarkRow(Base):
+    """The prices that a rebalance rests on."""
+
+    __tablename__ = "price_mark"
+    __table_args__ = (_finite("ask", "> 0"), CheckConstraint("bid > 0 AND bid <= ask", name="bid_valid"))
+
+    rebalance_id: Mapped[UUID] = _rebalance_key()
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    bid: Mapped[Decimal]
+    ask: Mapped[Decimal]
+    mid: Mapped[Decimal]
+    source: Mapped[str]
+    observed_at: Mapped[datetime]
+    recorded_at: Mapped[datetime | None]
+
+
+class PortfolioPositionRow(Base):
+    """A portfolio's managed currencies before and after a rebalance."""
+
+    __tablename__ = "portfolio_position"
+    __table_args__ = (_one_of("phase", *PositionPhase),)
+
+    rebalance_id: Mapped[UUID] = _rebalance_key()
+    phase: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[Decimal]
+    free: Mapped[Decimal]
+    price: Mapped[Decimal]
+    value: Mapped[Decimal]
+    weight: Mapped[Decimal]
+    target: Mapped[Decimal]
+
+
+class OrderIntentRow(Base):
+    """An order that was planned, and what became of it."""
+
+    __tablename__ = "order_intent"
+    __table_args__ = (
+        _one_of("side", *OrderSide),
+        _one_of("state", *OrderState),
+        _finite("quantity", "> 0"),
+        _finite("price", "> 0"),
+        _finite("limit_price", "> 0"),
+        UniqueConstraint("rebalance_id", "sequence"),
+        Index(
+            "uq_order_intent_venue_order",
+            "account_id",
+            "venue_order_id",
+            unique=True,
+            postgresql_where=text("venue_order_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_order_intent_at_venue",
+            "account_id",
+            postgresql_where=text(f"state IN ({_AT_VENUE}) AND NOT dry_run"),
+        ),
+        Index(None, "portfolio_id"),
+    )
+
+    id: Mapped[UUID] = _id()
+    rebalance_id: Mapped[UUID] = mapped_column(ForeignKey("rebalance.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="RESTRICT"))
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    client_order_id: Mapped[str] = mapped_column(unique=True)
+    symbol: Mapped[str]
+    base_currency: Mapped[str]
+    quote_currency: Mapped[str]
+    side: Mapped[str]
+    quantity: Mapped[Decimal]
+    price: Mapped[Decimal]
+    limit_price: Mapped[Decimal]
+    state: Mapped[str]
+    dry_run: Mapped[bool]
+    venue_order_id: Mapped[str | None]
+    reason: Mapped[str | None]
+    not_after: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _created()
+    updated_at: Mapped[datetime] = _created()
+
+
+class FillRow(Base):
+    """One execution; a trade id is booked once per account."""
+
+    __tablename__ = "fill"
+    __table_args__ = (
+        _one_of("liquidity_side", *LiquiditySide),
+        _finite("quantity", "> 0"),
+        _finite("price", "> 0"),
+        CheckConstraint("fee > '-Infinity' AND fee < 'Infinity'", name="fee_valid"),
+        UniqueConstraint("account_id", "trade_id"),
+        Index(None, "order_intent_id"),
+    )
+
+    id: Mapped[UUID] = _id()
+    order_intent_id: Mapped[UUID] = mapped_column(ForeignKey("order_intent.id", ondelete="CASCADE"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="RESTRICT"))
+    trade_id: Mapped[str]
+    quantity: Mapped[Decimal]
+    price: Mapped[Decimal]
+    fee: Mapped[Decimal]
+    fee_currency: Mapped[str]
+    liquidity_side: Mapped[str]
+    executed_at: Mapped[datetime]
+
+
+class LedgerEntryRow(Base):
+    """One movement in one book. Append-only: a trigger refuses every change but those that foreign keys make."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        _one_of("kind", *LedgerEntryKind),
+        CheckConstraint("amount <> 0 AND amount > '-Infinity' AND amount < 'Infinity'", name="amount_valid"),
+        Index(
+            "uq_ledger_entry_fill",
+            "fill_id",
+            "kind",
+            "currency",
+            unique=True,
+            postgresql_where=text("fill_id IS NOT NULL"),
+        ),
+        Index("ix_ledger_entry_book", "account_id", "portfolio_id", "currency", postgresql_include=["amount"]),
+        Index(None, "portfolio_id"),
+    )
+
+    id: Mapped[UUID] = _id()
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    portfolio_id: Mapped[UUID | None] = mapped_column(ForeignKey("portfolio.id", ondelete="SET NULL"))
+    kind: Mapped[str]
+    currency: Mapped[str]
+    amount: Mapped[Decimal]
+    cause: Mapped[str]
+    occurred_at: Mapped[datetime]
+    fill_id: Mapped[UUID | None] = mapped_column(ForeignKey("fill.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = _created()
+
+
+class RebalanceHistoryRow(Base):
+    """What stays of every attempt. Its id is the rebalance's; a backfilled row has no rebalance."""
+
+    __tablename__ = "rebalance_history"
+    __table_args__ = (
+        _one_of("triggered_by", *TriggeredBy),
+        CheckConstraint(
+            "orders_planned >= 0 AND orders_executed >= 0 AND orders_failed >= 0", name="order_counts_valid"
+        ),
+        CheckConstraint("duration_ms >= 0", name="duration_ms_valid"),
+        _finite("total_value_traded", ">= 0"),
+        Index("ix_rebalance_history_of_portfolio", "portfolio_id", text("executed_at DESC")),
+        Index("ix_rebalance_history_newest", text("executed_at DESC")),
+    )
+
+    id: Mapped[UUID] = _id()
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"))
+    executed_at: Mapped[datetime]
+    scheduled_for: Mapped[datetime | None]
+    success: Mapped[bool]
+    dry_run: Mapped[bool]
+    portfolio_value: Mapped[Decimal | None]
+    orders_planned: Mapped[int]
+    orders_executed: Mapped[int]
+    orders_failed: Mapped[int]
+    total_value_traded: Mapped[Decimal]
+    fees_paid: Mapped[Decimal]
+    orders: Mapped[list[dict[str, Any]]]
+    errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    triggered_by: Mapped[str]
+    duration_ms: Mapped[int]
+    plan_hash: Mapped[str | None]
+    dagster_run_id: Mapped[str | None]
+
+
+class ActivityLogRow(Base):
+    """Who did what, for people to read afterwards."""
+
+    __tablename__ = "activity_log"
+    __table_args__ = (Index(None, "occurred_at"),)
+
+    id: Mapped[UUID] = _id()
+    occurred_at: Mapped[datetime]
+    action: Mapped[str]
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+
+
+class PaperBalanceRow(Base):
+    """What an account holds at the paper venue: the venue's own state, never ours to book."""
+
+    __tablename__ = "paper_balance"
+    __table_args__ = (_finite("total", ">= 0"), CheckConstraint("locked >= 0 AND locked <= total", name="locked_valid"))
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    total: Mapped[Decimal]
+    locked: Mapped[Decimal] = mapped_column(server_default=text("0"))
+
+
+class PaperOrderRow(Base):
+    """An order at the paper venue. As at Kraken, a client order id is unique among open orders only."""
+
+    __tablename__ = "paper_order"
+    __table_args__ = (
+        _one_of("side", *OrderSide),
+        _one_of("status", "open", "closed", "canceled", "expired"),
+        CheckConstraint("filled_quantity >= 0 AND filled_quantity <= quantity", name="filled_quantity_valid"),
+        Index("ix_paper_order_client", "account_id", "client_order_id"),
+        Index(
+            "uq_paper_order_open",
+            "account_id",
+            "client_order_id",
+            unique=True,
+            postgresql_where=text("status = 'open'"),
+        ),
+    )
+
+    id: Mapped[UUID] = _id()
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    client_order_id: Mapped[str]
+    symbol: Mapped[str]
+    base_currency: Mapped[str]
+    quote_currency: Mapped[str]
+    side: Mapped[str]
+    quantity: Mapped[Decimal]
+    limit_price: Mapped[Decimal]
+    filled_quantity: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class PaperTradeRow(Base):
+    """An execution at the paper venue."""
+
+    __tablename__ = "paper_trade"
+    __table_args__ = (Index(None, "order_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    trade_id: Mapped[str] = mapped_column(unique=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("paper_order.id", ondelete="CASCADE"))
+    quantity: Mapped[Decimal]
+    price: Mapped[Decimal]
+    fee: Mapped[Decimal]
+    fee_currency: Mapped[str]
+    executed_at: Mapped[datetime]
+
+
+class RecordedClockRow(Base):
+    """How the recording plays: its moment is `recorded_at` + (now - `started_at`) × `speed`. One row at most."""
+
+    __tablename__ = "recorded_clock"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"), _finite("speed", "> 0"))
+
+    only_row: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    recorded_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+    speed: Mapped[Decimal]

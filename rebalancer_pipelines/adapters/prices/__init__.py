@@ -1,0 +1,1 @@
+"""Price sources: a recorded market, and public tickers."""

@@ -1,0 +1,1 @@
+"""Redis: a cache that the program can do without."""

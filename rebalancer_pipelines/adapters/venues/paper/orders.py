@@ -1,0 +1,138 @@
+"""Orders and trades at the paper venue, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select
+
+from rebalancer_pipelines.adapters.postgres.tables import PaperOrderRow, PaperTradeRow
+from rebalancer_pipelines.application.ports import OrderTicket, VenueOrder
+from rebalancer_pipelines.domain.market import Market
+from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderState, settled_state
+from rebalancer_pipelines.domain.values import Currency
+
+_CLOSED_AS = {
+    "closed": OrderState.FILLED,
+    "canceled": OrderState.CANCELED,
+    "expired": OrderState.EXPIRED,
+}
+"""Kraken's words for an order that trades no more; an open one has none."""
+
+
+def has_open_order(connection: Connection, account_id: UUID, client_order_id: str) -> bool:
+    """Whether the id is taken: venues keep client ids unique among open orders only."""
+    query = select(PaperOrderRow.id).where(
+        PaperOrderRow.account_id == account_id,
+        PaperOrderRow.client_order_id == client_order_id,
+        PaperOrderRow.status == "open",
+    )
+    return connection.execute(query).first() is not None
+
+
+def store_order(
+    connection: Connection,
+    account_id: UUID,
+    ticket: OrderTicket,
+    market: Market,
+    *,
+    filled_quantity: Decimal,
+    now: datetime,
+) -> UUID:
+    """Write an order that has traded what it could: closed when that is all of it, else canceled with the reason."""
+    filled = filled_quantity == ticket.quantity
+    return connection.execute(
+        insert(PaperOrderRow)
+        .values(
+            account_id=account_id,
+            client_order_id=ticket.client_order_id,
+            symbol=ticket.symbol,
+            base_currency=market.base_currency,
+            quote_currency=market.quote_currency,
+            side=ticket.side.value,
+            quantity=ticket.quantity,
+            limit_price=ticket.limit_price,
+            filled_quantity=filled_quantity,
+            status="closed" if filled else "canceled",
+            reason=None if filled else "the rest would have cost more than the limit price allows",
+            created_at=now,
+        )
+        .returning(PaperOrderRow.id)
+    ).scalar_one()
+
+
+def trade_id_of(order_id: UUID, number: int) -> str:
+    """Name of an order's trade, unique at the venue; `number` counts from 1."""
+    return f"{order_id}-{number}"
+
+
+def store_trades(connection: Connection, order_id: UUID, fills: Sequence[Fill]) -> None:
+    """Write the trades of an order."""
+    if fills:
+        connection.execute(
+            insert(PaperTradeRow),
+            [
+                {
+                    "trade_id": fill.trade_id,
+                    "order_id": order_id,
+                    "quantity": fill.quantity,
+                    "price": fill.price,
+                    "fee": fill.fee,
+                    "fee_currency": fill.fee_currency,
+                    "executed_at": fill.executed_at,
+                }
+                for fill in fills
+            ],
+        )
+
+
+def newest_order(connection: Connection, account_id: UUID, client_order_id: str) -> VenueOrder | None:
+    """The newest order with that client id, with its trades in their sequence."""
+    order = connection.execute(
+        select(PaperOrderRow.id, PaperOrderRow.quantity, PaperOrderRow.status, PaperOrderRow.reason)
+        .where(PaperOrderRow.account_id == account_id, PaperOrderRow.client_order_id == client_order_id)
+        .order_by(PaperOrderRow.created_at.desc(), PaperOrderRow.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if order is None:
+        return None
+    fills = _fills(connection, order.id)
+    closed_as = _CLOSED_AS.get(order.status)
+    return VenueOrder(
+        venue_order_id=str(order.id),
+        client_order_id=client_order_id,
+        fills=fills,
+        closed_as=closed_as and settled_state(order.quantity, sum((f.quantity for f in fills), Decimal(0)), closed_as),
+        reason=order.reason,
+    )
+
+
+def _fills(connection: Connection, order_id: UUID) -> tuple[Fill, ...]:
+    rows = connection.execute(
+        select(
+            PaperTradeRow.trade_id,
+            PaperTradeRow.quantity,
+            PaperTradeRow.price,
+            PaperTradeRow.fee,
+            PaperTradeRow.fee_currency,
+            PaperTradeRow.executed_at,
+        )
+        .where(PaperTradeRow.order_id == order_id)
+        .order_by(PaperTradeRow.id)
+    )
+    return tuple(
+        Fill(
+            trade_id=row.trade_id,
+            quantity=row.quantity,
+            price=row.price,
+            fee=row.fee,
+            fee_currency=Currency(row.fee_currency),
+            # No order rests here, so every trade took liquidity.
+            liquidity_side=LiquiditySide.TAKER,
+            executed_at=row.executed_at,
+        )
+        for row in rows
+    )

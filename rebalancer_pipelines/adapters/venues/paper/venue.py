@@ -1,0 +1,231 @@
+"""The paper venue behind the `Venue` port: one transaction per call, as remote as a real exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from rebalancer_pipelines.adapters.venues.paper.balances import lock_balances, move_balances, read_balances
+from rebalancer_pipelines.adapters.venues.paper.fill_model import (
+    Execution,
+    Liquidity,
+    fill_immediately,
+    taker_fee,
+    worst_cost,
+)
+from rebalancer_pipelines.adapters.venues.paper.orders import (
+    has_open_order,
+    newest_order,
+    store_order,
+    store_trades,
+    trade_id_of,
+)
+from rebalancer_pipelines.adapters.venues.paper.rules import DUPLICATE_CLIENT_ID, INSUFFICIENT_FUNDS, refusal
+from rebalancer_pipelines.application.ports import (
+    Accepted,
+    Acknowledgement,
+    Clock,
+    OrderTicket,
+    PriceSource,
+    Rejected,
+    Unclear,
+    VenueOrder,
+)
+from rebalancer_pipelines.domain.errors import VenueUnreachableError
+from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
+from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderSide
+from rebalancer_pipelines.domain.portfolio import Holding
+from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency, exact_sum
+
+FEES = FeeSchedule(maker=Decimal("0.0025"), taker=Decimal("0.004"))
+"""What Kraken charges without any trading volume."""
+
+ASSUMED_HOUR_VALUE = Decimal(1_000_000)
+"""Value that a market is taken to trade in an hour, in quote currency, where the price source cannot tell."""
+
+_CONNECTION_FAILURES = (OperationalError, InterfaceError, PoolTimeoutError)
+
+
+class TradedVolumes(Protocol):
+    """A price source that knows how much was traded behind a quote."""
+
+    def hour_volume(self, mark: PriceMark) -> Decimal | None:
+        """Units of base traded in the hour that the quote stands for; None when unknown."""
+        ...
+
+
+class PaperVenue:
+    """An account at the paper venue.
+
+    Orders fill at the price source's quotes, worsened by their size; fees are Kraken's; balances are rows of the
+    venue's own, which the rest of the program reads only through this class, as it would a real exchange's.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prices: PriceSource,
+        clock: Clock,
+        account_id: UUID,
+        *,
+        volumes: TradedVolumes | None = None,
+    ) -> None:
+        self._engine = engine
+        self._prices = prices
+        self._clock = clock
+        self._account_id = account_id
+        self._volumes = volumes
+
+    @property
+    def price_source(self) -> str:
+        """The price source's name."""
+        return self._prices.name
+
+    @property
+    def visibility_lag(self) -> timedelta:
+        """None: an order is visible once it is committed."""
+        return timedelta(0)
+
+    def markets(self) -> Mapping[str, Market]:
+        """The price source's markets."""
+        return self._prices.markets()
+
+    def fees(self) -> FeeSchedule:
+        """Kraken's zero-volume tier."""
+        return FEES
+
+    def prices(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
+        """The price source's quotes."""
+        return self._prices.quotes(symbols)
+
+    def balances(self) -> Mapping[Currency, Holding]:
+        """What the account holds."""
+        with self._reading() as connection:
+            return read_balances(connection, self._account_id)
+
+    def find(self, client_order_id: str) -> VenueOrder | None:
+        """The newest order with that client id."""
+        with self._reading() as connection:
+            return newest_order(connection, self._account_id, client_order_id)
+
+    def submit(self, ticket: OrderTicket) -> Acknowledgement:
+        """Fill the order at once as far as its limit allows, and cancel the rest.
+
+        Unclear only when the connection was lost while committing: before that, nothing can have been stored.
+        """
+        try:
+            # Outside the transaction: a price may come from the network, and no lock should wait for that.
+            market = self._prices.markets().get(ticket.symbol)
+            mark = self._prices.quotes([ticket.symbol]).get(ticket.symbol)
+        except VenueUnreachableError as error:
+            return Rejected(f"EService:Unavailable ({error})")
+        committing = False
+        try:
+            with self._engine.connect() as connection:
+                answer = self._place(connection, ticket, market, mark)
+                if isinstance(answer, Accepted):
+                    committing = True
+                    connection.commit()
+        except _CONNECTION_FAILURES as error:
+            if committing:
+                return Unclear(f"the connection to the paper venue was lost while it took the order: {_cause(error)}")
+            return Rejected(f"EService:Unavailable (the paper venue's database: {_cause(error)})")
+        return answer
+
+    def _place(
+        self, connection: Connection, ticket: OrderTicket, market: Market | None, mark: PriceMark | None
+    ) -> Accepted | Rejected:
+        balances = lock_balances(connection, self._account_id)
+        # Only now, as an exchange's engine would: the order may have waited for the lock.
+        now = self._clock.now()
+        reason = refusal(ticket, market, now)
+        if reason or market is None:
+            return Rejected(reason or "")
+        if mark is None:
+            return Rejected(f"EService:Market in cancel_only mode (no price for {ticket.symbol})")
+        if has_open_order(connection, self._account_id, ticket.client_order_id):
+            return Rejected(DUPLICATE_CLIENT_ID)
+        if not _is_covered(ticket, market, balances):
+            return Rejected(INSUFFICIENT_FUNDS)
+        executions = fill_immediately(
+            ticket.side,
+            ticket.quantity,
+            ticket.limit_price,
+            mark=mark,
+            market=market,
+            liquidity=self._liquidity(mark),
+        )
+        order_id = store_order(
+            connection,
+            self._account_id,
+            ticket,
+            market,
+            filled_quantity=exact_sum(e.quantity for e in executions),
+            now=now,
+        )
+        fills = _fills(order_id, executions, market, now)
+        store_trades(connection, order_id, fills)
+        move_balances(connection, self._account_id, _movements(ticket, market, fills))
+        return Accepted(str(order_id))
+
+    def _liquidity(self, mark: PriceMark) -> Liquidity:
+        volume = self._volumes.hour_volume(mark) if self._volumes else None
+        return Liquidity(ASSUMED_HOUR_VALUE if volume is None else EXACT.multiply(volume, mark.mid))
+
+    @contextmanager
+    def _reading(self) -> Generator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except _CONNECTION_FAILURES as error:
+            raise VenueUnreachableError(f"the paper venue's database does not answer: {_cause(error)}") from error
+
+
+def _is_covered(ticket: OrderTicket, market: Market, balances: Mapping[Currency, Holding]) -> bool:
+    """Whether the account can pay for the order at its limit price, which is what an exchange reserves."""
+    if ticket.side is OrderSide.BUY:
+        currency, needed = market.quote_currency, worst_cost(ticket.quantity, ticket.limit_price, FEES.taker)
+    else:
+        currency, needed = market.base_currency, ticket.quantity
+    return currency in balances and needed <= balances[currency].free
+
+
+def _fills(order_id: UUID, executions: Sequence[Execution], market: Market, now: datetime) -> tuple[Fill, ...]:
+    return tuple(
+        Fill(
+            trade_id=trade_id_of(order_id, number),
+            quantity=execution.quantity,
+            price=execution.price,
+            fee=taker_fee(execution, FEES.taker),
+            fee_currency=market.quote_currency,
+            liquidity_side=LiquiditySide.TAKER,
+            executed_at=now,
+        )
+        for number, execution in enumerate(executions, start=1)
+    )
+
+
+def _movements(ticket: OrderTicket, market: Market, fills: Sequence[Fill]) -> dict[Currency, Decimal]:
+    """What the trades and their fees change, by currency."""
+    if not fills:
+        return {}
+    base = exact_sum(fill.quantity for fill in fills)
+    quote = exact_sum(fill.notional for fill in fills)
+    fees = exact_sum(fill.fee for fill in fills)
+    if ticket.side is OrderSide.BUY:
+        return {market.base_currency: base, market.quote_currency: EXACT.minus(EXACT.add(quote, fees))}
+    return {market.base_currency: EXACT.minus(base), market.quote_currency: EXACT.subtract(quote, fees)}
+
+
+def _cause(error: Exception) -> str:
+    """The database's own words, in one line; the driver never repeats a password in them."""
+    original = getattr(error, "orig", None) or error
+    return " ".join(str(original).split())

@@ -1,0 +1,57 @@
+"""The `rebalancer` command: its list of commands, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from rebalancer_pipelines.cli import account, doctor, portfolio, rebalance, up
+from rebalancer_pipelines.cli.output import errors
+from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
+
+BAD_INPUT = 2
+REFUSED = 1
+
+app = typer.Typer(
+    name="rebalancer",
+    help="Rebalances crypto portfolios on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(account.app, name="account")
+app.add_typer(portfolio.app, name="portfolio")
+app.command("plan")(rebalance.plan)
+app.command("run")(rebalance.run)
+app.command("history")(rebalance.history)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("status")(doctor.status)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command; exit 0 done, 1 denied or failed, 2 bad input."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        outcome = app(arguments, standalone_mode=False)
+    except InvalidInputError as error:
+        return _fail(str(error), BAD_INPUT)
+    except click.UsageError as error:
+        return _fail(error.format_message().replace("\n", " "), BAD_INPUT)
+    except RebalancerError as error:
+        return _fail(str(error), REFUSED)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("stopped", REFUSED)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    errors.print(f"Error: {message}", markup=False)
+    return code

@@ -1,0 +1,137 @@
+"""Dagster's long-lived processes under one parent: started, watched, and ended with everything they started."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rebalancer_pipelines.adapters.embedded.deadline import wait_until
+from rebalancer_pipelines.adapters.embedded.process_table import EndingStep, end_processes, running_processes
+from rebalancer_pipelines.domain.errors import RebalancerError
+
+_PR_SET_PDEATHSIG = 1
+_READY_SECONDS = 120.0
+_LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename \
+... on PythonError { message } } } } } }"
+
+
+@dataclass
+class DagsterProcesses:
+    """The webserver and the daemon of one installation.
+
+    Each has a session of its own, so a terminal's Ctrl-C reaches only the parent, which then ends them in order. The
+    kernel ends them when the parent is killed.
+    """
+
+    home: Path
+    logs: Path
+    environment: Mapping[str, str]
+    port: int
+    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where the UI answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start both; ends what a killed parent may have left behind first."""
+        self._end_leftovers()
+        self.logs.mkdir(exist_ok=True)
+        workspace = str(self.home / "workspace.yaml")
+        self._launch("webserver", ["dagster-webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(self.port)])
+        self._launch("daemon", ["dagster-daemon", "run", "-w", workspace])
+
+    def wait_until_ready(self) -> None:
+        """Return once the UI shows the code location. Raises `RebalancerError` naming the log when it does not."""
+        if wait_until(lambda: self.ended() is not None or self._location() is not None, _READY_SECONDS):
+            problem = self._location()
+            if self.ended() is None and problem == "":
+                return
+            log = self.logs / f"{self.ended() or 'webserver'}.log"
+            raise RebalancerError(f"Dagster did not start: {problem or 'a process ended'}; see {log}")
+        raise RebalancerError(f"Dagster did not start within {_READY_SECONDS:.0f} s; see {self.logs}")
+
+    def ended(self) -> str | None:
+        """The name of a process that has ended by itself, if one has."""
+        return next((name for name, child in self._children.items() if child.poll() is not None), None)
+
+    def stop(self) -> None:
+        """End both with everything they started; returns when they are gone."""
+        for number, seconds in ((signal.SIGINT, 8.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            alive = [child for child in self._children.values() if _group_is_alive(child)]
+            for child in alive:
+                _signal_group(child.pid, number)
+            if wait_until(lambda: not any(_group_is_alive(c) for c in self._children.values()), seconds):
+                return
+
+    def _launch(self, name: str, command: Sequence[str]) -> None:
+        program = Path(sys.executable).with_name(command[0])
+        with (self.logs / f"{name}.log").open("wb") as log:
+            self._children[name] = subprocess.Popen(
+                [str(program), *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+                cwd=self.home,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+
+    def _location(self) -> str | None:
+        """None while it loads, empty when it is loaded, else what went wrong."""
+        answer = _graphql(self.url, _LOCATIONS)
+        entries = (answer or {}).get("data", {}).get("workspaceOrError", {}).get("locationEntries", [])
+        if not entries or any(entry["loadStatus"] != "LOADED" for entry in entries):
+            return None
+        failed = [e["locationOrLoadError"] for e in entries if e["locationOrLoadError"]["__typename"] == "PythonError"]
+        return failed[0]["message"].splitlines()[0] if failed else ""
+
+    def _end_leftovers(self) -> None:
+        mark = str(self.home / "workspace.yaml")
+        end_processes(
+            lambda: [process for process in running_processes() if mark in process.command],
+            [EndingStep(signal.SIGTERM, 10.0), EndingStep(signal.SIGKILL, 5.0)],
+        )
+
+
+def _graphql(url: str, query: str) -> dict[str, Any] | None:
+    request = urllib.request.Request(
+        f"{url}/graphql", data=json.dumps({"query": query}).encode(), headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return json.loads(response.read())
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _group_is_alive(child: subprocess.Popen[bytes]) -> bool:
+    child.poll()
+    try:
+        os.killpg(child.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return

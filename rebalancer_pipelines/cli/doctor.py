@@ -1,0 +1,145 @@
+"""`rebalancer status` and `doctor`: what runs, and what is wrong with the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import typer
+
+from rebalancer_pipelines.adapters.postgres.database import database_time, server_version
+from rebalancer_pipelines.adapters.postgres.schema import check_schema
+from rebalancer_pipelines.adapters.redis.connection import ping_redis
+from rebalancer_pipelines.application.documents import history_document, moment
+from rebalancer_pipelines.cli.launch import prepare_dagster
+from rebalancer_pipelines.cli.options import AsJson, DataDir
+from rebalancer_pipelines.cli.output import console, money, print_json, print_table
+from rebalancer_pipelines.cli.session import Session, open_session
+from rebalancer_pipelines.cli.up import running_pid
+from rebalancer_pipelines.domain.errors import RebalancerError
+
+if TYPE_CHECKING:
+    from rebalancer_pipelines.domain.portfolio import Account
+
+_MAX_SKEW = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: `detail` says what was found, and when it is not ok, the remedy."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show what runs, and every portfolio's last rebalance and next due time."""
+    with open_session(data_dir) as session:
+        pid = running_pid(session.data_dir)
+        with session.ports.transactions() as work:
+            portfolios = work.portfolios.all()
+            last = {p.name: next((r for _, r in work.history.newest(p.id, 1)), None) for p in portfolios}
+    document = {
+        "running": pid is not None,
+        "pid": pid,
+        "data_dir": str(session.data_dir),
+        "portfolios": [
+            {
+                "name": p.name,
+                "enabled": p.enabled,
+                "next_rebalance_at": moment(p.next_rebalance_at),
+                "last": history_document(p.name, record) if (record := last[p.name]) else None,
+            }
+            for p in portfolios
+        ],
+    }
+    if as_json:
+        print_json(document)
+        return
+    running = f"running (process {pid})" if pid else "not running; start it with 'rebalancer up'"
+    console.print(f"The program is {running}. Data: {session.data_dir}", soft_wrap=True)
+    rows = [
+        (
+            p.name,
+            "yes" if p.enabled else "no",
+            "-" if not (record := last[p.name]) else "done" if record.success else "failed",
+            money(record.portfolio_value if record else None),
+            (moment(p.next_rebalance_at) or "-")[:16].replace("T", " "),
+        )
+        for p in portfolios
+    ]
+    print_table("Portfolios", ("name", "enabled", "last result", "value", "next due"), rows, numbers=("value",))
+
+
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check everything the program stands on; exit 1 when something needs a remedy."""
+    with open_session(data_dir) as session:
+        findings = [
+            _examine("database", lambda: f"PostgreSQL {server_version(session.services.database_url)}"),
+            _examine("schema", lambda: check_schema(session.services.database_url)),
+            _examine("redis", lambda: _redis(session)),
+            _examine("dagster daemon", lambda: _daemon(session)),
+            _examine("clock", lambda: _clock(session)),
+            *_venues(session),
+        ]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = "[green]ok[/green]    " if finding.ok else "[red]remedy[/red]"
+            console.print(f"{mark} {finding.check}: {finding.detail}", soft_wrap=True)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _examine(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, ok=True, detail=look())
+    except RebalancerError as error:
+        return Finding(check, ok=False, detail=str(error))
+
+
+def _redis(session: Session) -> str:
+    if session.services.redis_url is None:
+        return "none; it is optional, and everything works without it"
+    ping_redis(session.services.redis_url)
+    return "answers"
+
+
+def _daemon(session: Session) -> str:
+    if running_pid(session.data_dir) is None:
+        raise RebalancerError("not running, so nothing is launched by itself; start it with 'rebalancer up'")
+    prepare_dagster(session)
+    import dagster as dg  # noqa: PLC0415 - two seconds that only this check pays for
+
+    with dg.DagsterInstance.get() as instance:
+        statuses = instance.get_daemon_statuses()
+        late = sorted(name for name, found in statuses.items() if found.required and not found.healthy)
+    if late:
+        raise RebalancerError(
+            f"no heartbeat of {', '.join(late)}; wait a minute after a start, else restart 'rebalancer up'"
+        )
+    return "running"
+
+
+def _clock(session: Session) -> str:
+    skew = abs(session.ports.clock.now() - database_time(session.services.database_url))
+    if skew > _MAX_SKEW:
+        raise RebalancerError(f"differs from the database's by {skew.total_seconds():.1f} s; synchronise it (NTP)")
+    return f"within {skew.total_seconds():.1f} s of the database's"
+
+
+def _venues(session: Session) -> list[Finding]:
+    with session.ports.transactions() as work:
+        accounts = work.accounts.all()
+    return [
+        _examine(f"venue of {account.name}", lambda account=account: _venue(session, account)) for account in accounts
+    ]
+
+
+def _venue(session: Session, account: Account) -> str:
+    venue = session.ports.venues.connect(account)
+    held = sum(1 for holding in venue.balances().values() if holding.total)
+    return f"{account.venue} answers: {held} currencies, {len(venue.markets())} markets, {venue.price_source} prices"

@@ -1,0 +1,43 @@
+"""Launching the Dagster job in this process, on the installation's own instance, so that the UI shows the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from rebalancer_pipelines.cli.session import Session
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
+from rebalancer_pipelines.orchestration.instance import dagster_environment, prepare_home
+
+
+def prepare_dagster(session: Session) -> dict[str, str]:
+    """Make the Dagster home ready and return the environment that Dagster's processes need; sets it here, too."""
+    home = prepare_home(session.data_dir, session.services.database_url)
+    environment = dagster_environment(home, session.services.database_url, session.services.redis_url)
+    os.environ.update(environment)
+    return environment
+
+
+def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
+    """Run the job `rebalance` for one portfolio to its end; returns Dagster's run id, whatever came of it."""
+    prepare_dagster(session)
+    # Dagster takes two seconds to import: only commands that run a job pay for it.
+    import dagster as dg  # noqa: PLC0415
+
+    from rebalancer_pipelines.definitions import defs  # noqa: PLC0415
+    from rebalancer_pipelines.orchestration.sensors import sync_partitions  # noqa: PLC0415
+
+    # The UI and the database keep the run's log; a terminal wants only its outcome.
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with session.ports.transactions() as work:
+        names = [stored.name for stored in work.portfolios.all()]
+    with dg.DagsterInstance.get() as instance:
+        sync_partitions(instance, names)
+        options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value}
+        result = defs.resolve_job_def("rebalance").execute_in_process(
+            instance=instance,
+            partition_key=portfolio,
+            run_config={"ops": {"account_balances": {"config": options}}},
+            raise_on_error=False,
+        )
+    return result.run_id

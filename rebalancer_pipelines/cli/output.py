@@ -1,0 +1,48 @@
+"""Printing: JSON for programs, tables for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# Where nobody looks at a terminal, lines are as long as they need to be.
+_WIDTH = None if sys.stdout.isatty() else 160
+console = Console(highlight=False, width=_WIDTH)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_CENT = Decimal("0.01")
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document and nothing else."""
+    console.out(json.dumps(document, indent=2, ensure_ascii=False), highlight=False)
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()
+) -> None:
+    """Print a table; the columns named in `numbers` stand to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def money(amount: str | Decimal | None) -> str:
+    """An amount to the cent, for people."""
+    return "-" if amount is None else f"{Decimal(amount).quantize(_CENT):,}"
+
+
+def price_notice(document: dict[str, Any]) -> str:
+    """Where a plan's prices come from; a recording says so."""
+    if document["recorded_at"]:
+        return f"RECORDED market, showing {document['recorded_at']}: not today's prices"
+    return f"prices: {document['price_source']} at {document['priced_at']}"

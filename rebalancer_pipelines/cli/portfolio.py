@@ -1,0 +1,271 @@
+"""`rebalancer portfolio …`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rebalancer_pipelines.application.documents import moment
+from rebalancer_pipelines.application.portfolio_draft import portfolio_fields
+from rebalancer_pipelines.application.portfolios import (
+    allocate_money,
+    create_portfolio,
+    delete_portfolio,
+    export_portfolios,
+    import_portfolios,
+    update_portfolio,
+)
+from rebalancer_pipelines.cli.options import AsJson, DataDir, parse_amounts
+from rebalancer_pipelines.cli.output import console, print_json, print_table
+from rebalancer_pipelines.cli.session import Session, open_session
+from rebalancer_pipelines.domain.errors import InvalidInputError
+from rebalancer_pipelines.domain.portfolio import Portfolio
+from rebalancer_pipelines.domain.values import plain
+
+app = typer.Typer(help="Portfolios: what to hold, and when to return to it.", no_args_is_help=True)
+
+Weights = Annotated[
+    str, typer.Option(help="Percent per currency: BTC=50,ETH=30,EUR=20; without a number, an equal share.")
+]
+Interval = Annotated[str | None, typer.Option(help="hourly, daily, weekly or monthly [default: weekly].")]
+Threshold = Annotated[str | None, typer.Option(help="Smallest order value, in valuation currency [default: 10].")]
+Band = Annotated[str | None, typer.Option(help="Trade only once a weight has left its band, in percent.")]
+BandKind = Annotated[str | None, typer.Option(help="absolute (points) or relative (percent of the target).")]
+MaxOrders = Annotated[str | None, typer.Option(help="Most orders of one rebalance, largest drifts first.")]
+CashReserve = Annotated[str | None, typer.Option(help="Fraction of the value that buys leave in cash [default: 0.01].")]
+TimeZone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin [default: UTC].")]
+Currency = Annotated[str | None, typer.Option(help="Currency of value and settlement [default: EUR].")]
+Description = Annotated[str | None, typer.Option(help="A few words.")]
+
+
+@app.command("create")
+def create(
+    name: str,
+    account: Annotated[str, typer.Option(help="The account it lives on.")],
+    weights: Weights,
+    interval: Interval = None,
+    threshold: Threshold = None,
+    band: Band = None,
+    band_kind: BandKind = None,
+    max_orders: MaxOrders = None,
+    cash_reserve: CashReserve = None,
+    time_zone: TimeZone = None,
+    valuation_currency: Currency = None,
+    description: Description = None,
+    enable: Annotated[bool, typer.Option("--enable", help="Rebalance by itself from now on.")] = False,
+    allocate: Annotated[
+        list[str] | None, typer.Option(help="Money of the account's unallocated book, such as EUR=3000.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a portfolio. The only one on an account owns everything there."""
+    fields = {
+        "name": name,
+        "account": account,
+        "weights": weights,
+        "interval": interval,
+        "threshold": threshold,
+        "band": band,
+        "band_kind": band_kind,
+        "max_orders": max_orders,
+        "cash_reserve": cash_reserve,
+        "time_zone": time_zone,
+        "valuation_currency": valuation_currency,
+        "description": description,
+        "enabled": enable,
+    }
+    allocations = parse_amounts(allocate or [], field="allocate")
+    with open_session(data_dir) as session:
+        portfolio = create_portfolio(session.ports, fields, allocations=allocations)
+        document = _document(session, portfolio)
+    if as_json:
+        print_json(document)
+        return
+    console.print(f"Portfolio {name} is created. See what it would trade: [bold]rebalancer plan {name}[/bold]")
+
+
+@app.command("list")
+def list_portfolios(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """List the portfolios."""
+    with open_session(data_dir) as session:
+        with session.ports.transactions() as work:
+            portfolios = work.portfolios.all()
+        documents = [_document(session, portfolio) for portfolio in portfolios]
+    if as_json:
+        print_json(documents)
+        return
+    columns = ("name", "account", "interval", "enabled", "last_rebalanced_at", "next_rebalance_at")
+    print_table("Portfolios", columns, ([str(d[c] if d[c] is not None else "-") for c in columns] for d in documents))
+
+
+@app.command("show")
+def show(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show a portfolio: its rules and its book."""
+    with open_session(data_dir) as session:
+        with session.ports.transactions() as work:
+            portfolio = work.portfolios.get(name)
+        document = _document(session, portfolio)
+    if as_json:
+        print_json(document)
+        return
+    rows = [(key, _shown(value)) for key, value in document.items() if key not in {"id", "account_id"}]
+    print_table(name, ("field", "value"), rows)
+
+
+@app.command("update")
+def update(
+    name: str,
+    weights: Annotated[str | None, typer.Option(help="Percent per currency: BTC=50,ETH=30,EUR=20.")] = None,
+    interval: Interval = None,
+    threshold: Threshold = None,
+    band: Annotated[str | None, typer.Option(help="Band in percent; 'none' removes it.")] = None,
+    band_kind: BandKind = None,
+    max_orders: Annotated[str | None, typer.Option(help="Most orders of one rebalance; 'none' sets no limit.")] = None,
+    cash_reserve: CashReserve = None,
+    time_zone: TimeZone = None,
+    valuation_currency: Currency = None,
+    description: Description = None,
+    enable: Annotated[bool | None, typer.Option("--enable/--disable", help="Rebalance by itself or not.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a portfolio; what is not given stays."""
+    given = {
+        "weights": weights,
+        "interval": interval,
+        "threshold": threshold,
+        "band": band,
+        "band_kind": band_kind,
+        "max_orders": max_orders,
+        "cash_reserve": cash_reserve,
+        "time_zone": time_zone,
+        "valuation_currency": valuation_currency,
+        "description": description,
+        "enabled": enable,
+    }
+    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    for removable in ("band", "max_orders"):
+        if changes.get(removable) == "none":
+            changes[removable] = None
+    if not changes:
+        raise InvalidInputError("update", None, "nothing to change was given; see 'rebalancer portfolio update --help'")
+    with open_session(data_dir) as session:
+        document = _document(session, update_portfolio(session.ports, name, changes))
+    if as_json:
+        print_json(document)
+        return
+    console.print(f"Portfolio {name} is updated: {', '.join(changes)}.")
+
+
+@app.command("delete")
+def delete(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Delete a portfolio with its history; its money becomes unallocated."""
+    with open_session(data_dir) as session:
+        delete_portfolio(session.ports, name)
+    if as_json:
+        print_json({"deleted": name})
+        return
+    console.print(f"Portfolio {name} is deleted; what its book held is unallocated now.")
+
+
+@app.command("allocate")
+def allocate(
+    name: str,
+    amounts: Annotated[list[str], typer.Argument(help="Amounts such as EUR=3000.")],
+    source: Annotated[str | None, typer.Option("--from", help="Take it from this portfolio's book.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move money into a portfolio's book; nothing moves at the venue."""
+    with open_session(data_dir) as session:
+        allocate_money(session.ports, name, parse_amounts(amounts, field="allocate"), source=source)
+        with session.ports.transactions() as work:
+            portfolio = work.portfolios.get(name)
+        document = _document(session, portfolio)
+    if as_json:
+        print_json(document)
+        return
+    console.print(f"Moved {', '.join(amounts)} to {name}.")
+
+
+@app.command("export")
+def export(
+    names: Annotated[list[str] | None, typer.Argument(help="Portfolios; all when none is named.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output when absent.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write portfolios as JSON, as `import` takes them back."""
+    del as_json  # the export is JSON in any case
+    with open_session(data_dir) as session:
+        document = export_portfolios(session.ports, names or [])
+    if out is None:
+        print_json(document)
+        return
+    try:
+        out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError("out", str(out), f"cannot be written: {error.strerror}; choose another file") from None
+    console.print(f"Wrote {len(document['portfolios'])} portfolios to {out}.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote; - for standard input.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create every portfolio of a file, or none."""
+    content = _read(file)
+    with open_session(data_dir) as session:
+        imported = import_portfolios(session.ports, content)
+        documents = [_document(session, portfolio) for portfolio in imported]
+    if as_json:
+        print_json(documents)
+        return
+    console.print(f"Imported {', '.join(p.name for p in imported) or 'nothing'}.")
+
+
+def _read(file: Path) -> object:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidInputError("file", str(file), f"cannot be read: {reason}; name an exported file") from None
+    try:
+        # Numbers stay text on their way to Decimal: a binary float never stands in between.
+        return json.loads(text, parse_float=str, parse_int=_parse_int, parse_constant=str)
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "its depth"
+        raise InvalidInputError("file", str(file), f"is not JSON ({where}); export it again") from None
+
+
+def _parse_int(text: str) -> int | str:
+    return int(text) if len(text) < 20 else text
+
+
+def _document(session: Session, portfolio: Portfolio) -> dict[str, Any]:
+    with session.ports.transactions() as work:
+        account = work.accounts.by_id(portfolio.account_id)
+        book = work.ledger.books(account.id).of(portfolio.id)
+    return {
+        "id": str(portfolio.id),
+        **portfolio_fields(portfolio, account.name),
+        "target_weights": {c: plain(w) for c, w in portfolio.weights},
+        "book": {c: plain(amount) for c, amount in sorted(book.items())},
+        "last_rebalanced_at": moment(portfolio.last_rebalanced_at),
+        "next_rebalance_at": moment(portfolio.next_rebalance_at),
+        "created_at": moment(portfolio.created_at),
+        "updated_at": moment(portfolio.updated_at),
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={'equal share' if part is None else part}" for key, part in value.items()) or "-"
+    return "-" if value is None or value == "" else str(value)

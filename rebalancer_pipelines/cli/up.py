@@ -1,0 +1,181 @@
+"""`rebalancer up` and `down`: the whole program under one process, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rebalancer_pipelines.adapters.embedded.deadline import wait_until
+from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
+from rebalancer_pipelines.adapters.postgres.database import open_engine, ping
+from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
+from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
+from rebalancer_pipelines.application.recovery import recover_all_accounts
+from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
+from rebalancer_pipelines.cli.launch import launch_rebalance, prepare_dagster
+from rebalancer_pipelines.cli.options import AsJson, DataDir
+from rebalancer_pipelines.cli.output import console, money, print_json
+from rebalancer_pipelines.cli.session import Session, chosen_data_dir, open_session
+from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
+from rebalancer_pipelines.domain.values import parse_positive
+
+_WATCH_SECONDS = 1.0
+_STOP_SECONDS = 60.0
+
+
+def up(
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="Leave the demo account and portfolios out.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = 3000,
+    speed: Annotated[
+        str | None, typer.Option(help="How fast the recorded market plays: 60 shows an hour every minute.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything and stay: database, cache, Dagster UI and daemon, and the demo. Ctrl-C stops it all."""
+    pace = parse_positive(speed, field="speed") if speed is not None else None
+    folder = chosen_data_dir(data_dir)
+    started = time.monotonic()
+    with _interrupted_by_sigterm(), open_session(data_dir) as session, _only_one(folder), _free(port):
+        if pace is not None:
+            with open_engine(session.services.database_url) as engine:
+                change_speed(engine, pace, session.ports.clock.now())
+        for problem in recover_all_accounts(session.ports):
+            console.print(f"[yellow]Not settled yet:[/yellow] {problem}", soft_wrap=True)
+        processes = DagsterProcesses(
+            home=folder / "dagster", logs=folder / "logs", environment=prepare_dagster(session), port=port
+        )
+        try:
+            processes.start()
+            if not no_demo:
+                _run_demo(session, quiet=as_json)
+            processes.wait_until_ready()
+            _welcome(session, processes, seconds=time.monotonic() - started, as_json=as_json)
+            _stay(session, processes)
+        except KeyboardInterrupt:
+            console.print("Stopping …")
+        finally:
+            processes.stop()
+
+
+def down(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Stop what `up` started."""
+    folder = chosen_data_dir(data_dir)
+    pid = running_pid(folder)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        if not wait_until(lambda: running_pid(folder) is None, _STOP_SECONDS):
+            raise RebalancerError(f"process {pid} did not stop within {_STOP_SECONDS:.0f} s; see {folder / 'logs'}")
+    if as_json:
+        print_json({"stopped": pid is not None})
+        return
+    console.print("Stopped." if pid is not None else "Nothing was running.")
+
+
+def running_pid(folder: Path) -> int | None:
+    """The process of `up` that works on a data directory, if one does."""
+    if not (folder / "up.lock").exists():
+        return None
+    lock = FileLock(folder / "up.lock")
+    if lock.try_exclusive():
+        lock.release()
+        return None
+    return _read_pid(folder)
+
+
+def _read_pid(folder: Path) -> int | None:
+    try:
+        return int((folder / "up.pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _only_one(folder: Path) -> Generator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "up.lock")
+    if not lock.try_exclusive():
+        raise RebalancerError(
+            f"already running on {folder} (process {_read_pid(folder)}); stop it with 'rebalancer down' first"
+        )
+    try:
+        (folder / "up.pid").write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _free(port: int) -> Generator[None]:
+    if not 1 <= port <= 65535:
+        raise InvalidInputError("port", port, "is not a port; use one from 1 to 65535")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise InvalidInputError("port", port, "is taken or not allowed; choose another with --port") from None
+    yield
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Generator[None]:
+    """Let `down` and service managers stop the program as Ctrl-C does."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _run_demo(session: Session, *, quiet: bool) -> None:
+    seed_demo(session.ports)
+    for name in demo_portfolios_to_rebalance(session.ports):
+        if not quiet:
+            console.print(f"Rebalancing {name} on the recorded market …")
+        launch_rebalance(session, name, dry_run=False)
+
+
+def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, as_json: bool) -> None:
+    with session.ports.transactions() as work:
+        portfolios = [portfolio.name for portfolio in work.portfolios.all()]
+        rows = work.history.newest(None, len(portfolios) or 1)
+    if as_json:
+        print_json({"url": processes.url, "data_dir": str(session.data_dir), "portfolios": portfolios})
+        return
+    console.print(f"\nReady after {seconds:.0f} s. Data: {session.data_dir}", soft_wrap=True)
+    for name, record in rows:
+        result = "done" if record.success else "failed"
+        console.print(
+            f"  {name}: {result}, value {money(record.portfolio_value)}, traded "
+            f"{money(record.total_value_traded)} in {record.orders_executed} orders"
+        )
+    first = portfolios[0] if portfolios else "NAME"
+    console.print(
+        f"\nLook   [bold]{processes.url}[/bold]  assets, runs, plan and history\n"
+        f"       {processes.url}/jobs/rebalance  launch a rebalance by hand: choose a partition\n"
+        f"Next   [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
+        f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
+        "       [bold]rebalancer account add NAME --venue paper --prices live --deposit EUR=10000[/bold]  your own\n"
+        "\nThe demo trades play money on a RECORDED market. Ctrl-C stops everything; the data stays.\n",
+        soft_wrap=True,
+    )
+
+
+def _stay(session: Session, processes: DagsterProcesses) -> None:
+    while True:
+        time.sleep(_WATCH_SECONDS)
+        ended = processes.ended()
+        if ended is not None:
+            raise RebalancerError(
+                f"Dagster's {ended} ended by itself; see {processes.logs / ended}.log and start again"
+            )
+        ping(session.services.database_url)

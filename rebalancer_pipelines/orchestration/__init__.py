@@ -1,0 +1,1 @@
+"""Dagster, and nothing but Dagster: what it calls lives in the use cases."""

@@ -1,0 +1,1 @@
+"""The assets of a rebalance, in the order in which they are made."""

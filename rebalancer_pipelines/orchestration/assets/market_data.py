@@ -1,0 +1,66 @@
+"""Market data: what an account holds, and what it is worth a unit.
+
+Here: the two assets that read a venue. Not here: how a venue is read (adapters), or what makes a price sound (domain).
+"""
+
+import dagster as dg
+
+from rebalancer_pipelines.application.rebalance.observe_prices import observe_prices
+from rebalancer_pipelines.application.rebalance.start import RebalanceRequest, start_rebalance
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
+from rebalancer_pipelines.orchestration import checks
+from rebalancer_pipelines.orchestration.metadata import balances_metadata, prices_metadata
+from rebalancer_pipelines.orchestration.ownership import OWNERS
+from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
+from rebalancer_pipelines.orchestration.resources import Rebalancer
+
+
+class RebalanceOptions(dg.Config):
+    """How a rebalance is to be run. `triggered_by`: scheduler, sensor, manual, api or backfill."""
+
+    dry_run: bool = False
+    triggered_by: str = "manual"
+
+
+@dg.asset(
+    partitions_def=PORTFOLIOS,
+    group_name="market_data",
+    kinds={"postgres"},
+    owners=OWNERS,
+    check_specs=[checks.LEDGER_EQUALS_VENUE],
+    description="Holds the account for this rebalance, settles what an earlier run left, and reads its balances.",
+)
+def account_balances(
+    context: dg.AssetExecutionContext, config: RebalanceOptions, rebalancer: Rebalancer
+) -> dg.MaterializeResult:
+    """Start the rebalance."""
+    request = RebalanceRequest(
+        portfolio=context.partition_key,
+        dry_run=config.dry_run,
+        triggered_by=TriggeredBy(config.triggered_by),
+        dagster_run_id=context.run.run_id,
+    )
+    with rebalancer.ports() as ports:
+        state = start_rebalance(ports, request)
+    return dg.MaterializeResult(
+        metadata=balances_metadata(state), check_results=[checks.gate(checks.LEDGER_EQUALS_VENUE, state.denial)]
+    )
+
+
+@dg.asset(
+    deps=[account_balances],
+    partitions_def=PORTFOLIOS,
+    group_name="market_data",
+    kinds={"postgres"},
+    owners=OWNERS,
+    check_specs=[checks.PRICES_ARE_SOUND],
+    description="Bid and ask of every market that the portfolio's weights name. A missing price stops the rebalance.",
+)
+def market_prices(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
+    """Read the prices that the plan will rest on."""
+    with rebalancer.stage(context) as (ports, stage):
+        observed = observe_prices(ports, stage)
+    return dg.MaterializeResult(
+        metadata=prices_metadata(observed.marks),
+        check_results=[checks.gate(checks.PRICES_ARE_SOUND, observed.denial)],
+    )

@@ -1,0 +1,39 @@
+"""The portfolio: what its book is worth, and how that is divided.
+
+Here: the asset that values a portfolio. Not here: what it should hold instead (`assets.rebalance`).
+"""
+
+import dagster as dg
+
+from rebalancer_pipelines.application.rebalance.value_portfolio import value_portfolio
+from rebalancer_pipelines.domain.values import plain
+from rebalancer_pipelines.orchestration import checks
+from rebalancer_pipelines.orchestration.assets.market_data import market_prices
+from rebalancer_pipelines.orchestration.metadata import positions_table
+from rebalancer_pipelines.orchestration.ownership import OWNERS
+from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
+from rebalancer_pipelines.orchestration.resources import Rebalancer
+
+
+@dg.asset(
+    deps=[market_prices],
+    partitions_def=PORTFOLIOS,
+    group_name="portfolio",
+    kinds={"postgres"},
+    owners=OWNERS,
+    check_specs=[checks.WEIGHTS_SUM_TO_100],
+    description="The portfolio's units at mid prices, with current and target weights.",
+)
+def portfolio_value(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
+    """Value the portfolio."""
+    with rebalancer.stage(context) as (ports, stage):
+        valued = value_portfolio(ports, stage)
+    return dg.MaterializeResult(
+        metadata={
+            "portfolio_value": float(valued.valuation.value),
+            "valuation_currency": valued.valuation.valuation_currency,
+            "weights_before": positions_table(valued.positions),
+            "unmanaged": {currency: plain(units) for currency, units in valued.valuation.unmanaged},
+        },
+        check_results=[checks.gate(checks.WEIGHTS_SUM_TO_100, valued.denial)],
+    )

@@ -1,0 +1,136 @@
+"""Asset checks: what must hold at each step, as people see it in the UI.
+
+Here: the checks' names and descriptions, and how a verdict of a use case becomes a result. Not here: the verdicts; the
+domain reaches them, and a use case has already closed a refused rebalance when its check fails here.
+"""
+
+import warnings
+from collections.abc import Mapping
+from decimal import Decimal
+
+import dagster as dg
+
+from rebalancer_pipelines.application.rebalance.execute import ExecutedOrders
+from rebalancer_pipelines.domain.errors import DeniedError
+from rebalancer_pipelines.domain.order import OrderState
+from rebalancer_pipelines.domain.rebalance import RebalanceRecord
+from rebalancer_pipelines.domain.values import Currency, plain
+from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
+
+
+def _spec(name: str, asset: str, description: str, *, blocking: bool) -> dg.AssetCheckSpec:
+    with warnings.catch_warnings():
+        # Partitioned checks are a preview in Dagster 1.13, and the only way to see a verdict per portfolio.
+        warnings.simplefilter("ignore", category=dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            name, asset=asset, description=description, blocking=blocking, partitions_def=PORTFOLIOS
+        )
+
+
+LEDGER_EQUALS_VENUE = _spec(
+    "ledger_equals_venue_balances",
+    "account_balances",
+    "The books of all portfolios on the account add up to what the venue holds, to the last digit.",
+    blocking=True,
+)
+PRICES_ARE_SOUND = _spec(
+    "prices_are_fresh_and_positive",
+    "market_prices",
+    "Every market has a price that is fresh, positive, not crossed and not too wide.",
+    blocking=True,
+)
+WEIGHTS_SUM_TO_100 = _spec(
+    "weights_sum_to_100",
+    "portfolio_value",
+    "There is value to divide, and the target weights sum to 100 % within 0.01.",
+    blocking=True,
+)
+PLAN_CONSERVES_VALUE = _spec(
+    "plan_conserves_value",
+    "planned_orders",
+    "Value before = value after + cost of the plan, to the last digit.",
+    blocking=True,
+)
+EXECUTED_MATCHES_PLANNED = _spec(
+    "executed_matches_planned",
+    "executed_orders",
+    "Every planned order was filled in full.",
+    blocking=False,
+)
+LEDGER_EQUALS_VENUE_AFTER = _spec(
+    "ledger_equals_venue_balances_after",
+    "executed_orders",
+    "After the fills were booked, the books still add up to what the venue holds.",
+    blocking=False,
+)
+DRIFT_NOT_INCREASED = _spec(
+    "drift_after_not_above_drift_before",
+    "rebalance_history",
+    "The portfolio ends no further from its targets than it began, costs aside.",
+    blocking=False,
+)
+REBALANCE_SUCCEEDED = _spec(
+    "rebalance_succeeded",
+    "rebalance_history",
+    "The rebalance went through without an error; the row is written either way.",
+    blocking=True,
+)
+
+
+def gate(spec: dg.AssetCheckSpec, denial: DeniedError | None) -> dg.AssetCheckResult:
+    """The result of a check that a use case has decided."""
+    return dg.AssetCheckResult(
+        passed=denial is None,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        description=str(denial) if denial else None,
+        metadata={"denied": denial.reason.value} if denial else None,
+    )
+
+
+def executed_matches_planned(executed: ExecutedOrders) -> dg.AssetCheckResult:
+    """Whether every order filled, and which did not."""
+    unfilled = [o for o in executed.orders if o.state is not OrderState.FILLED]
+    told = "; ".join(f"{o.side.value} {o.symbol} {o.state.value}: {o.reason or '-'}" for o in unfilled)
+    return dg.AssetCheckResult(
+        passed=not unfilled,
+        asset_key=EXECUTED_MATCHES_PLANNED.asset_key,
+        check_name=EXECUTED_MATCHES_PLANNED.name,
+        description=told or None,
+        metadata={"planned": len(executed.orders), "filled": len(executed.orders) - len(unfilled)},
+    )
+
+
+def ledger_equals_venue_after(differences: Mapping[Currency, Decimal]) -> dg.AssetCheckResult:
+    """Whether books and venue agree after the fills."""
+    return dg.AssetCheckResult(
+        passed=not differences,
+        asset_key=LEDGER_EQUALS_VENUE_AFTER.asset_key,
+        check_name=LEDGER_EQUALS_VENUE_AFTER.name,
+        metadata={currency: plain(amount) for currency, amount in differences.items()},
+    )
+
+
+def drift_not_increased(before: Decimal, after: Decimal, allowance: Decimal) -> dg.AssetCheckResult:
+    """Whether the distance from the targets shrank; all three in percentage points."""
+    return dg.AssetCheckResult(
+        passed=after <= before + allowance,
+        asset_key=DRIFT_NOT_INCREASED.asset_key,
+        check_name=DRIFT_NOT_INCREASED.name,
+        metadata={
+            "distance_before_points": plain(before),
+            "distance_after_points": plain(after),
+            "allowed_for_costs_points": plain(allowance),
+        },
+    )
+
+
+def rebalance_succeeded(record: RebalanceRecord) -> dg.AssetCheckResult:
+    """Whether the attempt counts as a success."""
+    errors = record.errors or []
+    return dg.AssetCheckResult(
+        passed=record.success,
+        asset_key=REBALANCE_SUCCEEDED.asset_key,
+        check_name=REBALANCE_SUCCEEDED.name,
+        description="; ".join(f"{e['code']}: {e['message']}" for e in errors) or None,
+    )

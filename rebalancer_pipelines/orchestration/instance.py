@@ -1,0 +1,47 @@
+"""The Dagster instance of this installation: its home folder, its storage, its environment.
+
+Here: what Dagster itself needs before anything can run. Not here: our own tables, services or processes.
+"""
+
+import shutil
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from rebalancer_pipelines.adapters.postgres.database import create_schema
+
+_SCHEMA = "dagster"
+"""Dagster's tables stand in the same database as ours, in a schema of their own."""
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+"""Where `workspace.yaml` and `dagster.yaml` stand."""
+
+
+def storage_url(database_url: str) -> str:
+    """The database as dagster-postgres must be told it: its driver is psycopg2, its schema its own."""
+    parts = urlsplit(database_url)
+    options = urlencode({"options": f"-csearch_path={_SCHEMA}"})
+    query = f"{parts.query}&{options}" if parts.query else options
+    return urlunsplit(("postgresql+psycopg2", parts.netloc, parts.path, query, ""))
+
+
+def dagster_environment(home: Path, database_url: str, redis_url: str | None) -> dict[str, str]:
+    """The variables that Dagster's processes and our code inside them read; the URLs contain passwords."""
+    environment = {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_POSTGRES_URL": storage_url(database_url),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "DATABASE_URL": database_url,
+    }
+    if redis_url:
+        environment["REDIS_URL"] = redis_url
+    return environment
+
+
+def prepare_home(data_dir: Path, database_url: str) -> Path:
+    """Make the Dagster home under the data directory, with the project's files, and the schema of its tables."""
+    home = data_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copyfile(PROJECT_ROOT / name, home / name)
+    create_schema(database_url, _SCHEMA)
+    return home

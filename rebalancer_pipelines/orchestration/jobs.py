@@ -1,0 +1,25 @@
+"""Jobs: what can be launched.
+
+Here: the jobs' selections, executors and tags. Not here: when they run (`sensors`, schedules), what they do (assets).
+"""
+
+import dagster as dg
+
+REBALANCE_ASSETS = (
+    "account_balances",
+    "market_prices",
+    "portfolio_value",
+    "planned_orders",
+    "executed_orders",
+    "rebalance_history",
+)
+
+rebalance = dg.define_asset_job(
+    "rebalance",
+    selection=dg.AssetSelection.assets(*REBALANCE_ASSETS),
+    description="Brings one portfolio to its target weights: balances, prices, value, plan, orders, history.",
+    # A multiprocess run costs five to ten times as much, and the steps must share one process's view of time.
+    executor_def=dg.in_process_executor,
+    # Recovery is the order protocol's, never a retry: a retried step could not know what the first one sent.
+    run_tags={"dagster/max_retries": "0", "dagster/max_runtime": "900"},
+)

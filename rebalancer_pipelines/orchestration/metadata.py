@@ -1,0 +1,211 @@
+"""Metadata: what a step shows of its result in the UI.
+
+Here: tables, markdown and figures made from results of the use cases. Not here: any computation that another part of
+the program relies on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+
+from rebalancer_pipelines.application.rebalance.start import AccountState
+from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.order import Order
+from rebalancer_pipelines.domain.rebalance import RebalanceRecord, WeighedPosition
+from rebalancer_pipelines.domain.values import plain
+
+Metadata = dict[str, Any]
+_CENT = Decimal("0.01")
+
+
+def _table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> dg.TableMetadataValue:
+    """A table of text; `columns` maps names to descriptions."""
+    return dg.TableMetadataValue(
+        records=[dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows],
+        schema=dg.TableSchema(
+            [dg.TableColumn(name, type="string", description=description) for name, description in columns.items()]
+        ),
+    )
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount.quantize(_CENT):,}"
+
+
+def price_notice(marks: Iterable[PriceMark]) -> str:
+    """Where prices come from; a recording says so, with the moment that it shows."""
+    marks = list(marks)
+    sources = ", ".join(sorted({m.source for m in marks})) or "none"
+    recorded = min((m.recorded_at for m in marks if m.recorded_at), default=None)
+    if recorded is None:
+        return sources
+    return f"**RECORDED market** ({sources}), showing {recorded:%Y-%m-%d %H:%M} UTC: not today's prices"
+
+
+def balances_metadata(state: AccountState) -> Metadata:
+    """Balances at the venue beside the books."""
+    total = state.books.total()
+    mine = state.books.of(state.stage.portfolio.id)
+    columns = {
+        "currency": "",
+        "at venue": "total units",
+        "free": "units that may be traded",
+        "books": "sum of all books on the account",
+        "this portfolio": "its own book",
+    }
+    rows = [
+        (c, plain(h.total), plain(h.free), plain(total.get(c, Decimal(0))), plain(mine.get(c, Decimal(0))))
+        for c, h in sorted(state.balances.items())
+        if h.total
+    ]
+    rebalance = state.stage.rebalance
+    return {
+        "account": state.stage.account.name,
+        "venue": state.stage.account.venue,
+        "mode": "DRY RUN: nothing is sent" if rebalance.dry_run else f"trading on {state.stage.account.venue}",
+        "rebalance_id": str(rebalance.id),
+        "balances": _table(columns, rows),
+    }
+
+
+def prices_metadata(marks: Mapping[str, PriceMark]) -> Metadata:
+    """Bid, ask and mid per market."""
+    columns = {
+        "market": "",
+        "bid": "quote per base",
+        "ask": "quote per base",
+        "mid": "price of valuation",
+        "spread %": "",
+        "observed at": "UTC",
+    }
+    rows = [
+        (s, plain(m.bid), plain(m.ask), plain(m.mid), f"{m.spread_percent:.3f}", f"{m.observed_at:%Y-%m-%d %H:%M:%S}")
+        for s, m in sorted(marks.items())
+    ]
+    return {"prices": _table(columns, rows), "price_source": dg.MetadataValue.md(price_notice(marks.values()))}
+
+
+def positions_table(positions: Iterable[WeighedPosition]) -> dg.TableMetadataValue:
+    """Quantities, values and weights."""
+    columns = {
+        "currency": "",
+        "quantity": "units",
+        "price": "mid",
+        "value": "in valuation currency",
+        "weight %": "",
+        "target %": "",
+        "drift": "percentage points",
+    }
+    return _table(
+        columns,
+        (
+            (
+                p.currency,
+                plain(p.quantity),
+                plain(p.price),
+                _money(p.value),
+                f"{p.weight:.2f}",
+                f"{p.target:.2f}",
+                f"{p.weight - p.target:+.2f}",
+            )
+            for p in positions
+        ),
+    )
+
+
+def plan_metadata(document: Mapping[str, Any]) -> Metadata:
+    """The plan as a person reads it."""
+    return {
+        "plan": dg.MetadataValue.md(_plan_markdown(document)),
+        "orders": len(document["orders"]),
+        "portfolio_value": float(document["portfolio_value"]),
+        "expected_cost": float(document["expected_cost"]),
+        "plan_hash": document["plan_hash"],
+    }
+
+
+def _plan_markdown(document: Mapping[str, Any]) -> str:
+    currency = document["valuation_currency"]
+    lines: list[str] = []
+    if document["recorded_at"]:
+        lines += [f"**RECORDED market**, showing {document['recorded_at']}: not today's prices", ""]
+    if document["orders"]:
+        lines += [f"| side | market | quantity | price | worth {currency} | fee |", "|---|---|--:|--:|--:|--:|"]
+        lines += [
+            f"| {o['side']} | {o['market']} | {o['quantity']} | {o['price']} | {_money(Decimal(o['notional']))} "
+            f"| {_money(Decimal(o['fee']))} |"
+            for o in document["orders"]
+        ]
+    else:
+        lines.append("**No order is needed.**")
+    lines += ["", "| currency | now % | target % | drift | after % |", "|---|--:|--:|--:|--:|"]
+    lines += [
+        f"| {w['currency']} | {Decimal(w['current']):.2f} | {Decimal(w['target']):.2f} | {Decimal(w['drift']):+.2f} "
+        f"| {Decimal(w['after']):.2f} |"
+        for w in document["weights"]
+    ]
+    if document["skipped"]:
+        lines += ["", "Left alone:", ""]
+        lines += [f"- **{s['currency']}** {s['reason']}" for s in document["skipped"]]
+    return "\n".join(lines)
+
+
+def orders_metadata(orders: Sequence[Order], positions: Iterable[WeighedPosition]) -> Metadata:
+    """What became of every order, and the weights that followed."""
+    columns = {
+        "#": "",
+        "side": "",
+        "market": "",
+        "state": "",
+        "quantity": "ordered",
+        "filled": "",
+        "average price": "",
+        "worth": "quote currency",
+        "fee": "",
+        "reason": "",
+    }
+    rows = [
+        (
+            str(o.sequence + 1),
+            o.side.value,
+            o.symbol,
+            o.state.value,
+            plain(o.quantity),
+            plain(o.filled_quantity),
+            f"{o.average_price:.8f}" if o.average_price is not None else "",
+            _money(o.filled_notional),
+            ", ".join(f"{plain(fee)} {currency}" for currency, fee in o.fees.items()),
+            o.reason or "",
+        )
+        for o in orders
+    ]
+    return {"orders": _table(columns, rows), "weights_after": positions_table(positions)}
+
+
+def record_metadata(
+    record: RebalanceRecord, before: Iterable[WeighedPosition], after: Iterable[WeighedPosition]
+) -> Metadata:
+    """The history row, with the weights around it."""
+    metadata: Metadata = {
+        "success": record.success,
+        "dry_run": record.dry_run,
+        "triggered_by": record.triggered_by.value,
+        "orders_planned": record.orders_planned,
+        "orders_executed": record.orders_executed,
+        "orders_failed": record.orders_failed,
+        "total_value_traded": float(record.total_value_traded),
+        "fees_paid": float(record.fees_paid),
+        "duration_ms": record.duration_ms,
+        "weights_before": positions_table(before),
+        "weights_after": positions_table(after),
+        "history_row": str(record.id),
+    }
+    if record.portfolio_value is not None:
+        metadata["portfolio_value"] = float(record.portfolio_value)
+    if record.dagster_run_id:
+        metadata["run"] = dg.MetadataValue.dagster_run(record.dagster_run_id)
+    if record.errors:
+        metadata["errors"] = dg.MetadataValue.json(record.errors)
+    return metadata

@@ -1,0 +1,47 @@
+"""Sensors: what Dagster looks after by itself.
+
+Here: evaluations that ask a use case and hand its answer to Dagster. Not here: decisions about portfolios.
+"""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
+from rebalancer_pipelines.orchestration.resources import Rebalancer
+
+
+def partition_changes(
+    stored: Iterable[str], known: Iterable[str]
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    """The requests that make Dagster's partitions equal to the stored portfolios."""
+    added, removed = sorted(set(stored) - set(known)), sorted(set(known) - set(stored))
+    requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+    if added:
+        requests.append(PORTFOLIOS.build_add_request(added))
+    if removed:
+        requests.append(PORTFOLIOS.build_delete_request(removed))
+    return requests
+
+
+@dg.sensor(
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps the portfolio partitions equal to the table of portfolios.",
+)
+def portfolio_partitions(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) -> dg.SensorResult:
+    """Add new portfolios, remove deleted ones."""
+    with rebalancer.ports() as ports, ports.transactions() as work:
+        stored = [portfolio.name for portfolio in work.portfolios.all()]
+    known = context.instance.get_dynamic_partitions(PORTFOLIOS.name or "")
+    return dg.SensorResult(dynamic_partitions_requests=partition_changes(stored, known))
+
+
+def sync_partitions(instance: dg.DagsterInstance, stored: Iterable[str]) -> None:
+    """The same at once, for whoever has just changed a portfolio and will not wait for the sensor."""
+    name = PORTFOLIOS.name or ""
+    wanted, known = set(stored), set(instance.get_dynamic_partitions(name))
+    if wanted - known:
+        instance.add_dynamic_partitions(name, sorted(wanted - known))
+    for key in sorted(known - wanted):
+        instance.delete_dynamic_partition(name, key)
