@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 from rebalancer_pipelines.cli.session import Session
@@ -27,8 +26,6 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
     from rebalancer_pipelines.definitions import defs  # noqa: PLC0415
     from rebalancer_pipelines.orchestration.sensors import sync_partitions  # noqa: PLC0415
 
-    # The UI and the database keep the run's log; a terminal wants only its outcome.
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with session.ports.transactions() as work:
         names = [stored.name for stored in work.portfolios.all()]
     with dg.DagsterInstance.get() as instance:
@@ -37,7 +34,11 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
         result = defs.resolve_job_def("rebalance").execute_in_process(
             instance=instance,
             partition_key=portfolio,
-            run_config={"ops": {"account_balances": {"config": options}}},
+            run_config={
+                "ops": {"account_balances": {"config": options}},
+                # The UI keeps the run's log; a terminal wants only its outcome.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
             raise_on_error=False,
         )
     return result.run_id
