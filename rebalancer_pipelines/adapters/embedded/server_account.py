@@ -33,7 +33,8 @@ class ServerAccount:
 
         Does nothing if it has it already; a folder comes last, so that an interrupted change is done again.
         """
-        if path.lstat().st_uid == self.uid:
+        path = path.resolve()  # somebody may have moved the folder to another disk and left a link
+        if path.stat().st_uid == self.uid:
             return
         for folder, _, files in os.walk(path, topdown=False):
             for name in files:

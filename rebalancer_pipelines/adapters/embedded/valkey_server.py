@@ -85,8 +85,7 @@ class ValkeyServer:
             OSError: the data folder cannot be used.
 
         """
-        if not self.folder.exists():
-            self.folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # still refuses what is not a folder
         self.account.own(self.folder)
         known = self._known_endpoint()
         if self._processes():

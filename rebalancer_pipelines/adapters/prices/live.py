@@ -1,34 +1,60 @@
-"""Prices of today from an exchange's public ticker, without a key.
+"""Kraken's public prices and market rules, without a key.
 
-Numbers are read from the exchange's own text: on their way through a float they would no longer be what it said.
+ccxt carries the requests and knows which currency hides behind `XXBT`; every number is read from Kraken's own text:
+on its way through one of ccxt's floats it would no longer be what Kraken said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from rebalancer_pipelines.application.ports import Clock
 from rebalancer_pipelines.domain.errors import VenueUnreachableError
 from rebalancer_pipelines.domain.market import Market, MarketStatus, PriceMark
-from rebalancer_pipelines.domain.values import ZERO, Currency
+from rebalancer_pipelines.domain.values import ONE, ZERO, Currency
 
 if TYPE_CHECKING:
     import ccxt
 
-_TIMEOUT_MS = 10_000
+_RULES_MAX_AGE = timedelta(minutes=1)
+_TRADED = frozenset(MarketStatus) - {MarketStatus.CANCEL_ONLY, MarketStatus.DELISTED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A market, and the name of its pair in Kraken's requests and answers."""
+
+    pair: str
+    market: Market
 
 
 class LivePrices:
-    """A price source over Kraken's public API. `endpoint` is another address of the same API."""
+    """A price source over Kraken's public API. Market rules are read again once they are a minute old.
 
-    def __init__(self, clock: Clock, *, endpoint: str | None = None) -> None:
-        """Read from Kraken; nothing is opened before the first question."""
+    `endpoint` is another address of the same API. `timeout` holds for each read of the socket; `spacing` is the least
+    time between two requests, as Kraken allows about one a second. Nothing is ever asked twice.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        endpoint: str | None = None,
+        timeout: timedelta = timedelta(seconds=8),
+        spacing: timedelta = timedelta(seconds=1),
+    ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        self._exchange: ccxt.kraken | None = None
-        self._markets: Mapping[str, Market] | None = None
+        self._timeout = timeout
+        self._spacing = spacing
+        self._client: ccxt.kraken | None = None
+        self._listings: Mapping[str, _Listing] = {}
+        self._listed_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -36,84 +62,142 @@ class LivePrices:
         return "live (kraken)"
 
     def markets(self) -> Mapping[str, Market]:
-        """All spot markets with their rules, read once per source."""
-        if self._markets is None:
-            listed = self._ask(lambda exchange: exchange.fetch_markets())
-            self._markets = {
-                market.symbol: market for entry in listed if entry.get("spot") and (market := _market(entry))
-            }
-        return self._markets
+        """Kraken's spot markets. Raises `VenueUnreachableError`, also for an answer without any."""
+        return {symbol: listing.market for symbol, listing in self._fresh_listings().items()}
 
     def quotes(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
-        """Best bid and ask; a market without a sound number for both is absent."""
-        known = self.markets()
-        # One unknown or inactive pair would fail the whole request.
-        asked = [symbol for symbol in symbols if symbol in known and known[symbol].status is not MarketStatus.DELISTED]
-        if not asked:
+        """Best bid and ask. A market that is unknown, closed or quoted at no usable price is absent.
+
+        Raises `VenueUnreachableError`, also when Kraken answers none of the markets that it lists itself.
+        """
+        listings = self._fresh_listings()
+        # One pair that Kraken does not know would make it refuse the whole request.
+        wanted = [
+            listings[symbol] for symbol in symbols if symbol in listings and listings[symbol].market.status in _TRADED
+        ]
+        if not wanted:
             return {}
-        pairs = {self._pair(symbol): symbol for symbol in asked}
-        answer = self._ask(lambda exchange: exchange.public_get_ticker({"pair": ",".join(pairs)}))
-        result = answer.get("result") if isinstance(answer, dict) else None
-        if not isinstance(result, dict):
-            raise VenueUnreachableError("kraken answered without tickers; try again")
+        with self._asking("prices") as client:
+            answer = client.publicGetTicker({"pair": ",".join(listing.pair for listing in wanted)})
+            tickers = _result(answer)
+        if not any(listing.pair in tickers for listing in wanted):
+            raise VenueUnreachableError("kraken answered without any of the prices asked for; try again")
         now = self._clock.now()
-        return {
-            symbol: PriceMark(symbol, bid, ask, self.name, now)
-            for pair, symbol in pairs.items()
-            if (ticker := result.get(pair))
-            and (bid := _price(ticker.get("b"))) is not None
-            and (ask := _price(ticker.get("a"))) is not None
-        }
+        marks = (_mark(listing.market, tickers.get(listing.pair), self.name, now) for listing in wanted)
+        return {mark.symbol: mark for mark in marks if mark}
 
-    def traded_value(self, symbol: str) -> Decimal | None:
-        """Not asked for: slippage falls back on a configured depth."""
-        del symbol
-        return None
+    def _fresh_listings(self) -> Mapping[str, _Listing]:
+        now = self._clock.now()
+        if self._listed_at is None or not timedelta(0) <= now - self._listed_at < _RULES_MAX_AGE:
+            with self._asking("markets") as client:
+                # ccxt keeps markets for ever unless told to reload; their status and minimums would go stale.
+                entries = client.load_markets(reload=True)
+                decimals = _decimals_of(client.currencies or {})
+            found = (_listing(entry, decimals) for entry in entries.values())
+            listings = {listing.market.symbol: listing for listing in found if listing}
+            if not listings:
+                raise VenueUnreachableError("kraken answered without any market; try again")
+            self._listings, self._listed_at = listings, now
+        return self._listings
 
-    def _pair(self, symbol: str) -> str:
-        return self._connected().market(symbol)["id"]
+    @contextmanager
+    def _asking(self, what: str) -> Generator[ccxt.kraken]:
+        """Turn whatever goes wrong into one line.
 
-    def _ask(self, question: Any) -> Any:
-        import ccxt  # noqa: PLC0415
-
+        ccxt raises its own errors for the network and for Kraken's refusals, but a bare TypeError, KeyError or
+        ValueError for an answer that it does not expect, such as a proxy's page in HTML with status 200.
+        """
         try:
-            return question(self._connected())
-        except ccxt.BaseError as error:
+            yield self._connected()
+        except Exception as error:
+            # The cause may be what is known of the markets, such as a pair that was delisted a moment ago.
+            self._listed_at = None
+            cause = " ".join(str(error).split())[:160]
             raise VenueUnreachableError(
-                f"kraken cannot be read ({type(error).__name__}); check the network and try again"
-            ) from None
+                f"kraken's {what} cannot be read ({type(error).__name__}: {cause}); check the network and try again"
+            ) from error
 
     def _connected(self) -> ccxt.kraken:
-        if self._exchange is None:
+        if self._client is None:
             import ccxt  # noqa: PLC0415 - two and a half seconds that only live prices pay for
 
-            self._exchange = ccxt.kraken({"enableRateLimit": True, "timeout": _TIMEOUT_MS, "maxRetriesOnFailure": 0})
-            if self._endpoint is not None:
-                self._exchange.urls["api"] = {"public": self._endpoint, "private": self._endpoint}
-        return self._exchange
+            self._client = ccxt.kraken(
+                {
+                    "timeout": int(self._timeout.total_seconds() * 1000),
+                    "rateLimit": self._spacing.total_seconds() * 1000,
+                    "options": {"maxRetriesOnFailure": 0},
+                    "urls": {"api": {"public": self._endpoint}} if self._endpoint else {},
+                }
+            )
+        return self._client
 
 
-def _market(entry: Mapping[str, Any]) -> Market | None:
-    info = entry["info"]
+def _listing(entry: Mapping[str, Any], decimals: Mapping[str, int]) -> _Listing | None:
+    """Read ccxt's entry of a pair; None for what is no spot market, or lacks a rule that orders must keep."""
+    base, quote, pair = entry["base"], entry["quote"], entry["info"]
+    if entry["symbol"] != f"{base}/{quote}":
+        return None
     try:
-        return Market(
+        tick = _positive(pair.get("tick_size")) or ONE.scaleb(-int(pair["pair_decimals"]))
+        # An amount cannot be finer than the currency itself, whatever its pair says.
+        lot_decimals = min(int(pair["lot_decimals"]), decimals.get(base, 18))
+        market = Market(
             symbol=entry["symbol"],
-            base_currency=Currency(entry["base"]),
-            quote_currency=Currency(entry["quote"]),
-            price_increment=Decimal(info.get("tick_size") or Decimal(1).scaleb(-int(info["pair_decimals"]))),
-            size_increment=Decimal(1).scaleb(-int(info["lot_decimals"])),
-            min_amount=Decimal(info["ordermin"]),
-            min_notional=Decimal(info.get("costmin") or 0),
-            status=MarketStatus(info.get("status", "online")),
+            base_currency=Currency(base),
+            quote_currency=Currency(quote),
+            price_increment=tick,
+            size_increment=ONE.scaleb(-lot_decimals),
+            min_amount=Decimal(pair["ordermin"]),
+            min_notional=Decimal(pair.get("costmin", "0")),
+            status=_status(pair.get("status")),
         )
-    except (KeyError, ValueError, InvalidOperation, TypeError):
-        # A market whose rules cannot be read is one that nothing is traded on.
+    except (KeyError, TypeError, ValueError, InvalidOperation):
         return None
+    return _Listing(entry["id"], market)
 
 
-def _price(level: Any) -> Decimal | None:
+def _decimals_of(currencies: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        code: int(decimals)
+        for code, currency in currencies.items()
+        if (decimals := (currency.get("info") or {}).get("decimals")) is not None
+    }
+
+
+def _status(text: Any) -> MarketStatus:
+    """A status that we do not know is one in which nothing is traded."""
     try:
-        price = Decimal(level[0])
-    except (InvalidOperation, TypeError, IndexError, ValueError, KeyError):
+        return MarketStatus(text)
+    except ValueError:
+        return MarketStatus.CANCEL_ONLY
+
+
+def _result(answer: Any) -> Mapping[str, Any]:
+    result = answer.get("result") if isinstance(answer, dict) else None
+    if not isinstance(result, dict):
+        raise TypeError("the answer is not Kraken's JSON")
+    return result
+
+
+def _mark(market: Market, ticker: Any, source: str, now: datetime) -> PriceMark | None:
+    bid, ask = _price(ticker, "b"), _price(ticker, "a")
+    return PriceMark(market.symbol, bid, ask, source, now) if bid and ask else None
+
+
+def _price(ticker: Any, side: str) -> Decimal | None:
+    """The price in `a` (ask) or `b` (bid), each a list that starts with the price as text."""
+    try:
+        return _positive(ticker[side][0])
+    except (KeyError, IndexError, TypeError):
         return None
-    return price if price.is_finite() and price > ZERO else None
+
+
+def _positive(text: Any) -> Decimal | None:
+    """A finite number above zero exactly as Kraken wrote it. Anything but text is a float's or nobody's word."""
+    if not isinstance(text, str):
+        return None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number > ZERO else None

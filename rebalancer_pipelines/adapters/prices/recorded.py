@@ -6,81 +6,116 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from rebalancer_pipelines.adapters.prices.recording import Bar, load_recording
+from rebalancer_pipelines.adapters.prices.recorded_bars import (
+    BAR_LENGTH,
+    FIRST_CLOSE,
+    LAST_CLOSE,
+    Bar,
+    bar_opened_at,
+)
 from rebalancer_pipelines.application.ports import Clock
+from rebalancer_pipelines.domain.errors import VenueUnreachableError
 from rebalancer_pipelines.domain.market import Market, PriceMark
 from rebalancer_pipelines.domain.valuation import market_symbol
 from rebalancer_pipelines.domain.values import EXACT, ONE, Currency, ceil_to, floor_to
 
-NAME = "recorded"
-_HALF_SPREAD = Decimal("0.0005")
 _EUR = Currency("EUR")
-_LOT = Decimal("0.00000001")
-_COST_MINIMUM = Decimal("0.45")
+_SPREAD = Decimal("0.001")
 
-_RULES = {
-    # Kraken's shapes: price increment, smallest order in units of base.
-    "BTC": (Decimal("0.1"), Decimal("0.00005")),
-    "EOS": (Decimal("0.0001"), Decimal(1)),
-    "ETH": (Decimal("0.01"), Decimal("0.001")),
-    "LTC": (Decimal("0.01"), Decimal("0.04")),
-    "XRP": (Decimal("0.00001"), Decimal(2)),
-}
 
-MARKETS: Mapping[str, Market] = {
-    market_symbol(Currency(base), _EUR): Market(
+def _market(base: str, price_increment: str, min_amount: str) -> Market:
+    return Market(
         symbol=market_symbol(Currency(base), _EUR),
         base_currency=Currency(base),
         quote_currency=_EUR,
-        price_increment=increment,
-        size_increment=_LOT,
-        min_amount=smallest,
-        min_notional=_COST_MINIMUM,
+        price_increment=Decimal(price_increment),
+        size_increment=Decimal("0.00000001"),
+        min_amount=Decimal(min_amount),
+        min_notional=Decimal("0.45"),
     )
-    for base, (increment, smallest) in _RULES.items()
+
+
+MARKETS: Mapping[str, Market] = {
+    market.symbol: market
+    for market in (
+        _market("BTC", "0.1", "0.00005"),
+        _market("ETH", "0.01", "0.001"),
+        _market("LTC", "0.01", "0.04"),
+        _market("XRP", "0.00001", "2"),
+        _market("EOS", "0.0001", "1"),
+    )
 }
+"""The recorded markets with the rules that Kraken gives theirs."""
 
 
 class RecordedPrices:
-    """A price source that plays the recording. `moment` turns the present into a moment of the recording."""
+    """A price source that plays the recording; `moment` turns the present into a moment of it.
 
-    name = NAME
+    A price is the close of the last hour that had ended by then, so nobody looks ahead; where the recording lacks that
+    hour, the market has no price. It is quoted with a `spread` (bid to ask, as a fraction of the price) and rounded
+    outward to the market's price increment. `observed_at` is the present, `recorded_at` the close of the bar.
+    """
 
-    def __init__(self, clock: Clock, moment: Callable[[datetime], datetime]) -> None:
-        """Play at the pace of `moment`."""
+    def __init__(self, clock: Clock, moment: Callable[[datetime], datetime], *, spread: Decimal = _SPREAD) -> None:
         self._clock = clock
         self._moment = moment
+        self._half_spread = EXACT.divide(spread, Decimal(2))
+
+    @property
+    def name(self) -> str:
+        """`recorded`."""
+        return "recorded"
 
     def markets(self) -> Mapping[str, Market]:
-        """The five recorded markets, with Kraken's rules."""
+        """The five recorded markets, all in EUR."""
         return MARKETS
 
     def quotes(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
-        """Bid and ask around the last closed hour's price; a market in a gap of the recording is absent."""
+        """Quotes of the moment that is shown now.
+
+        Raises `VenueUnreachableError` before the recording's start and past its end: it never wraps around.
+        """
         now = self._clock.now()
+        last_hour = _last_close(self._moment(now)) - BAR_LENGTH
         marks: dict[str, PriceMark] = {}
         for symbol in symbols:
-            market, bar = MARKETS.get(symbol), self._bar(symbol, now)
-            if market is not None and bar is not None:
-                marks[symbol] = _mark(market, bar, now)
+            market = MARKETS.get(symbol)
+            bar = bar_opened_at(market.base_currency, last_hour) if market else None
+            if market and bar:
+                marks[symbol] = self._quote(market, bar, now)
         return marks
 
-    def traded_value(self, symbol: str) -> Decimal | None:
-        """What was traded in the last closed hour, in quote currency; None where nothing is recorded."""
-        bar = self._bar(symbol, self._clock.now())
+    def traded_value(self, mark: PriceMark) -> Decimal | None:
+        """What was traded in the hour that `mark` quotes, in quote currency; None when it is no recorded quote."""
+        market = MARKETS.get(mark.symbol)
+        if market is None or mark.recorded_at is None:
+            return None
+        bar = bar_opened_at(market.base_currency, mark.recorded_at - BAR_LENGTH)
         return EXACT.multiply(bar.volume, bar.close) if bar else None
 
-    def _bar(self, symbol: str, now: datetime) -> Bar | None:
-        market = MARKETS.get(symbol)
-        return load_recording().last_closed_bar(market.base_currency, self._moment(now)) if market else None
+    def _quote(self, market: Market, bar: Bar, now: datetime) -> PriceMark:
+        tick = market.price_increment
+        bid = floor_to(EXACT.multiply(bar.close, EXACT.subtract(ONE, self._half_spread)), tick)
+        ask = ceil_to(EXACT.multiply(bar.close, EXACT.add(ONE, self._half_spread)), tick)
+        return PriceMark(
+            symbol=market.symbol,
+            bid=bid,
+            # A book is never locked: without a spread, a close on the grid still leaves one increment.
+            ask=max(ask, EXACT.add(bid, tick)),
+            source=self.name,
+            observed_at=now,
+            recorded_at=bar.closed_at,
+        )
 
 
-def _mark(market: Market, bar: Bar, now: datetime) -> PriceMark:
-    return PriceMark(
-        symbol=market.symbol,
-        bid=floor_to(EXACT.multiply(bar.close, ONE - _HALF_SPREAD), market.price_increment),
-        ask=ceil_to(EXACT.multiply(bar.close, ONE + _HALF_SPREAD), market.price_increment),
-        source=NAME,
-        observed_at=now,
-        recorded_at=bar.closed_at,
-    )
+def _last_close(moment: datetime) -> datetime:
+    """The full hour at or before a moment of the recording. Raises `VenueUnreachableError` outside of it."""
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    if hour < FIRST_CLOSE:
+        raise VenueUnreachableError(f"the recorded market has no prices before {FIRST_CLOSE:%Y-%m-%d %H:%M} UTC")
+    if hour > LAST_CLOSE:
+        raise VenueUnreachableError(
+            f"the recorded market ended at {LAST_CLOSE:%Y-%m-%d %H:%M} UTC and has no prices after it; "
+            "use an account with live prices, or play it again in a fresh data directory"
+        )
+    return hour

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from rebalancer_pipelines.adapters.prices.live import LivePrices
 from rebalancer_pipelines.adapters.prices.recorded import RecordedPrices
+from rebalancer_pipelines.adapters.prices.recorded_clock import read_clock
 from rebalancer_pipelines.adapters.venues.paper.balances import move_balances
 from rebalancer_pipelines.adapters.venues.paper.venue import PaperVenue
 from rebalancer_pipelines.application.ports import Clock, PriceSource, Venue
@@ -16,16 +17,24 @@ from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.values import ZERO, Currency
 
-_PRICE_SOURCES: Mapping[str, Callable[[Engine, Clock], PriceSource]] = {
-    "recorded": RecordedPrices,
-    "live": lambda _, clock: LivePrices(clock),
-}
+
+def _recorded(engine: Engine, clock: Clock) -> PriceSource:
+    return RecordedPrices(clock, lambda now: read_clock(engine, now).moment(now))
+
+
+def _live(_engine: Engine, clock: Clock) -> PriceSource:
+    return LivePrices(clock)
 
 
 def _paper(engine: Engine, clock: Clock, account: Account, prices: PriceSource) -> Venue:
-    volumes = prices if isinstance(prices, RecordedPrices) else None
-    return PaperVenue(engine, prices, clock, account.id, volumes=volumes)
+    traded_value = prices.traded_value if isinstance(prices, RecordedPrices) else None
+    return PaperVenue(engine, account.id, prices, clock, traded_value=traded_value)
 
+
+_PRICE_SOURCES: Mapping[str, Callable[[Engine, Clock], PriceSource]] = {
+    "recorded": _recorded,
+    "live": _live,
+}
 
 _VENUES: Mapping[str, Callable[[Engine, Clock, Account, PriceSource], Venue]] = {
     "paper": _paper,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from rebalancer_pipelines.adapters.postgres.tables import PaperBalanceRow
@@ -41,10 +41,11 @@ def lock_balances(connection: Connection, account_id: UUID) -> dict[Currency, Ho
 def move_balances(connection: Connection, account_id: UUID, movements: Mapping[Currency, Decimal]) -> None:
     """Add signed amounts to what the account holds. The database refuses a balance below zero."""
     for currency, amount in sorted(movements.items()):
-        row = insert(PaperBalanceRow).values(account_id=account_id, currency=currency, total=amount, locked=ZERO)
+        # In two steps, because the row of an upsert must be valid by itself and a negative amount is not.
+        zero = insert(PaperBalanceRow).values(account_id=account_id, currency=currency, total=ZERO)
+        connection.execute(zero.on_conflict_do_nothing())
         connection.execute(
-            row.on_conflict_do_update(
-                index_elements=[PaperBalanceRow.account_id, PaperBalanceRow.currency],
-                set_={"total": PaperBalanceRow.total + row.excluded.total},
-            )
+            update(PaperBalanceRow)
+            .where(PaperBalanceRow.account_id == account_id, PaperBalanceRow.currency == currency)
+            .values(total=PaperBalanceRow.total + amount)
         )

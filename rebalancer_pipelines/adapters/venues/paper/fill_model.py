@@ -1,4 +1,9 @@
-"""How the paper venue fills an order: at bid or ask, worsened by a slippage that grows with size."""
+"""How an order fills on paper: pure arithmetic, so the same order at the same quote always fills alike.
+
+The book is thought of as a touch that holds a little at the quoted price, and behind it a price that worsens in
+proportion to the value taken, measured against the value that the market trades in an hour. An order takes the touch
+and then up to two slices of the rest, each at the price where the slice ends, rounded against the taker.
+"""
 
 from __future__ import annotations
 
@@ -9,56 +14,66 @@ from rebalancer_pipelines.domain.market import Market, PriceMark
 from rebalancer_pipelines.domain.order import OrderSide
 from rebalancer_pipelines.domain.values import EXACT, ZERO, ceil_to, floor_to
 
-_IMPACT_OF_A_WHOLE_HOUR = Decimal("0.05")
-"""An order as large as all that was traded in the hour moves the price by 5 %; smaller ones in proportion."""
-
-_DEPTH = Decimal(1_000_000)
-"""What stands in for the hour's traded value, in quote currency, where it is not known."""
+_TWO = Decimal(2)
 
 
 @dataclass(frozen=True, slots=True)
-class PaperFill:
-    """How much fills, and at which average price. A quantity of 0 fills nothing."""
+class Liquidity:
+    """What a market can take.
+
+    `hour_value` is the value traded in an hour, in quote currency. The touch holds `touch_share` of it at the quoted
+    price; beyond the touch, taking a whole hour's value would move the price by the fraction `impact`.
+    """
+
+    hour_value: Decimal
+    touch_share: Decimal = Decimal("0.001")
+    impact: Decimal = Decimal("0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One trade: `quantity` in base, `price` in quote per base."""
 
     quantity: Decimal
     price: Decimal
 
 
-def fill(
-    market: Market,
-    mark: PriceMark,
-    side: OrderSide,
-    quantity: Decimal,
-    limit_price: Decimal,
-    traded_value: Decimal | None,
-) -> PaperFill:
-    """Fill an order that takes liquidity, as far as its limit allows.
+def fill_immediately(
+    side: OrderSide, quantity: Decimal, limit_price: Decimal, *, mark: PriceMark, market: Market, liquidity: Liquidity
+) -> tuple[Execution, ...]:
+    """The trades of an immediate-or-cancel order, best price first: at most `quantity` in all, perhaps nothing.
 
-    The price is rounded against the taker to the market's grid. Where slippage would carry the whole order beyond its
-    limit, the part fills that stays within it.
+    No trade is worse than `limit_price`; what does not fit within it is not filled. Quantities stand on the market's
+    size grid and prices on its price grid, provided that those of the order do.
     """
-    touch = mark.ask if side is OrderSide.BUY else mark.bid
+    touch = _against_taker(side, mark.ask if side is OrderSide.BUY else mark.bid, market.price_increment)
     room = EXACT.subtract(limit_price, touch) if side is OrderSide.BUY else EXACT.subtract(touch, limit_price)
-    if room < ZERO:
-        return PaperFill(ZERO, touch)
-    depth = traded_value if traded_value else _DEPTH
-    # price = touch × (1 ± impact × quantity × touch / depth): linear in quantity, so the limit solves for it.
-    slope = EXACT.divide(EXACT.multiply(_IMPACT_OF_A_WHOLE_HOUR, EXACT.multiply(touch, touch)), depth)
-    price = _worsened(market, side, touch, EXACT.multiply(slope, quantity))
-    if _within(side, price, limit_price):
-        return PaperFill(quantity, price)
-    fitting = floor_to(EXACT.divide(room, slope), market.size_increment) if slope else ZERO
-    fitting = min(fitting, quantity)
-    price = _worsened(market, side, touch, EXACT.multiply(slope, fitting))
-    # Rounding against the taker may step over the limit by one increment: then the limit itself is the price.
-    return PaperFill(fitting, price if _within(side, price, limit_price) else limit_price)
+    hour_value, unit = liquidity.hour_value, market.size_increment
+    if room < ZERO or touch <= ZERO or hour_value <= ZERO:
+        return ()
+    touch_size = floor_to(EXACT.divide(EXACT.multiply(hour_value, liquidity.touch_share), touch), unit)
+    # Products first and one division last: what divides evenly stays exact, so that the limit is never overstepped.
+    steepness = EXACT.multiply(EXACT.multiply(touch, touch), liquidity.impact)
+    fitting = quantity
+    if steepness:
+        behind_touch = floor_to(EXACT.divide(EXACT.multiply(room, hour_value), steepness), unit)
+        fitting = min(quantity, EXACT.add(touch_size, behind_touch))
+
+    def price_behind_touch(size: Decimal) -> Decimal:
+        moved = EXACT.divide(EXACT.multiply(size, steepness), hour_value)
+        price = EXACT.add(touch, moved) if side is OrderSide.BUY else EXACT.subtract(touch, moved)
+        return _against_taker(side, price, market.price_increment)
+
+    at_touch = min(fitting, touch_size)
+    rest = EXACT.subtract(fitting, at_touch)
+    near = floor_to(EXACT.divide(rest, _TWO), unit)
+    slices = (
+        Execution(at_touch, touch),
+        Execution(near, price_behind_touch(near)),
+        Execution(EXACT.subtract(rest, near), price_behind_touch(rest)),
+    )
+    return tuple(execution for execution in slices if execution.quantity)
 
 
-def _worsened(market: Market, side: OrderSide, touch: Decimal, by: Decimal) -> Decimal:
-    if side is OrderSide.BUY:
-        return ceil_to(EXACT.add(touch, by), market.price_increment)
-    return floor_to(max(ZERO, EXACT.subtract(touch, by)), market.price_increment)
-
-
-def _within(side: OrderSide, price: Decimal, limit_price: Decimal) -> bool:
-    return price <= limit_price if side is OrderSide.BUY else price >= limit_price
+def _against_taker(side: OrderSide, price: Decimal, increment: Decimal) -> Decimal:
+    return ceil_to(price, increment) if side is OrderSide.BUY else floor_to(price, increment)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -14,13 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from rebalancer_pipelines.adapters.venues.paper.balances import lock_balances, move_balances, read_balances
-from rebalancer_pipelines.adapters.venues.paper.fill_model import (
-    Execution,
-    Liquidity,
-    fill_immediately,
-    taker_fee,
-    worst_cost,
-)
+from rebalancer_pipelines.adapters.venues.paper.fill_model import Execution, Liquidity, fill_immediately
 from rebalancer_pipelines.adapters.venues.paper.orders import (
     has_open_order,
     newest_order,
@@ -28,7 +21,14 @@ from rebalancer_pipelines.adapters.venues.paper.orders import (
     store_trades,
     trade_id_of,
 )
-from rebalancer_pipelines.adapters.venues.paper.rules import DUPLICATE_CLIENT_ID, INSUFFICIENT_FUNDS, refusal
+from rebalancer_pipelines.adapters.venues.paper.refusals import (
+    INSUFFICIENT_FUNDS,
+    NO_PRICE,
+    UNKNOWN_PAIR,
+    UNUSABLE_CLIENT_ID,
+    is_covered,
+    refusal,
+)
 from rebalancer_pipelines.application.ports import (
     Accepted,
     Acknowledgement,
@@ -43,7 +43,7 @@ from rebalancer_pipelines.domain.errors import VenueUnreachableError
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderSide
 from rebalancer_pipelines.domain.portfolio import Holding
-from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency, exact_sum
+from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum
 
 FEES = FeeSchedule(maker=Decimal("0.0025"), taker=Decimal("0.004"))
 """What Kraken charges without any trading volume."""
@@ -52,14 +52,6 @@ ASSUMED_HOUR_VALUE = Decimal(1_000_000)
 """Value that a market is taken to trade in an hour, in quote currency, where the price source cannot tell."""
 
 _CONNECTION_FAILURES = (OperationalError, InterfaceError, PoolTimeoutError)
-
-
-class TradedVolumes(Protocol):
-    """A price source that knows how much was traded behind a quote."""
-
-    def hour_volume(self, mark: PriceMark) -> Decimal | None:
-        """Units of base traded in the hour that the quote stands for; None when unknown."""
-        ...
 
 
 class PaperVenue:
@@ -72,17 +64,18 @@ class PaperVenue:
     def __init__(
         self,
         engine: Engine,
+        account_id: UUID,
         prices: PriceSource,
         clock: Clock,
-        account_id: UUID,
         *,
-        volumes: TradedVolumes | None = None,
+        traded_value: Callable[[PriceMark], Decimal | None] | None = None,
     ) -> None:
+        """`traded_value` tells what was traded in the hour of a quote, in quote currency, where that is known."""
         self._engine = engine
+        self._account_id = account_id
         self._prices = prices
         self._clock = clock
-        self._account_id = account_id
-        self._volumes = volumes
+        self._traded_value = traded_value
 
     @property
     def price_source(self) -> str:
@@ -146,14 +139,16 @@ class PaperVenue:
         balances = lock_balances(connection, self._account_id)
         # Only now, as an exchange's engine would: the order may have waited for the lock.
         now = self._clock.now()
+        if market is None:
+            return Rejected(UNKNOWN_PAIR)
         reason = refusal(ticket, market, now)
-        if reason or market is None:
-            return Rejected(reason or "")
+        if reason is not None:
+            return Rejected(reason)
         if mark is None:
-            return Rejected(f"EService:Market in cancel_only mode (no price for {ticket.symbol})")
+            return Rejected(NO_PRICE)
         if has_open_order(connection, self._account_id, ticket.client_order_id):
-            return Rejected(DUPLICATE_CLIENT_ID)
-        if not _is_covered(ticket, market, balances):
+            return Rejected(UNUSABLE_CLIENT_ID)
+        if not is_covered(ticket, market, FEES, balances):
             return Rejected(INSUFFICIENT_FUNDS)
         executions = fill_immediately(
             ticket.side,
@@ -163,22 +158,16 @@ class PaperVenue:
             market=market,
             liquidity=self._liquidity(mark),
         )
-        order_id = store_order(
-            connection,
-            self._account_id,
-            ticket,
-            market,
-            filled_quantity=exact_sum(e.quantity for e in executions),
-            now=now,
-        )
+        filled = exact_sum(execution.quantity for execution in executions)
+        order_id = store_order(connection, self._account_id, ticket, market, filled_quantity=filled, now=now)
         fills = _fills(order_id, executions, market, now)
         store_trades(connection, order_id, fills)
         move_balances(connection, self._account_id, _movements(ticket, market, fills))
         return Accepted(str(order_id))
 
     def _liquidity(self, mark: PriceMark) -> Liquidity:
-        volume = self._volumes.hour_volume(mark) if self._volumes else None
-        return Liquidity(ASSUMED_HOUR_VALUE if volume is None else EXACT.multiply(volume, mark.mid))
+        known = self._traded_value(mark) if self._traded_value else None
+        return Liquidity(ASSUMED_HOUR_VALUE if known is None else known)
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:
@@ -189,22 +178,13 @@ class PaperVenue:
             raise VenueUnreachableError(f"the paper venue's database does not answer: {_cause(error)}") from error
 
 
-def _is_covered(ticket: OrderTicket, market: Market, balances: Mapping[Currency, Holding]) -> bool:
-    """Whether the account can pay for the order at its limit price, which is what an exchange reserves."""
-    if ticket.side is OrderSide.BUY:
-        currency, needed = market.quote_currency, worst_cost(ticket.quantity, ticket.limit_price, FEES.taker)
-    else:
-        currency, needed = market.base_currency, ticket.quantity
-    return currency in balances and needed <= balances[currency].free
-
-
 def _fills(order_id: UUID, executions: Sequence[Execution], market: Market, now: datetime) -> tuple[Fill, ...]:
     return tuple(
         Fill(
             trade_id=trade_id_of(order_id, number),
             quantity=execution.quantity,
             price=execution.price,
-            fee=taker_fee(execution, FEES.taker),
+            fee=EXACT.multiply(EXACT.multiply(execution.quantity, execution.price), FEES.taker),
             fee_currency=market.quote_currency,
             liquidity_side=LiquiditySide.TAKER,
             executed_at=now,
