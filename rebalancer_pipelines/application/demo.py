@@ -1,4 +1,4 @@
-"""The demo: a paper account on the recorded market with three portfolios, so that a first start has something to show."""
+"""The demo: a paper account on the recorded market with three portfolios, so that a first start shows something."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -33,7 +34,12 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command; exit 0 done, 1 denied or failed, 2 bad input."""
+    """Run the command; exit 0 done, 1 denied or failed, 2 bad input.
+
+    A polite kill and a closed terminal stop it as Ctrl-C does, so that nothing it started is left behind.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

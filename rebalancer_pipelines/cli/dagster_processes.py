@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import ctypes
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
+from rebalancer_pipelines.adapters.embedded.free_port import free_port
 from rebalancer_pipelines.adapters.embedded.process_table import EndingStep, end_processes, running_processes
 from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
 
 _PR_SET_PDEATHSIG = 1
 _READY_SECONDS = 120.0
+_WORKSPACE = """load_from:
+  - grpc_server:
+      host: 127.0.0.1
+      port: {port}
+      location_name: {location}
+"""
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename \
 ... on PythonError { message } } } } } }"
 
 
 @dataclass
 class DagsterProcesses:
-    """The webserver and the daemon of one installation.
+    """The code server, the webserver and the daemon of one installation.
 
     Each has a session of its own, so a terminal's Ctrl-C reaches only the parent, which then ends them in order. The
     kernel ends them when the parent is killed.
@@ -45,10 +52,16 @@ class DagsterProcesses:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start both; ends what a killed parent may have left behind first."""
+        """Start all three; ends what a killed parent may have left behind first."""
         self._end_leftovers()
         self.logs.mkdir(exist_ok=True)
         workspace = str(self.home / "workspace.yaml")
+        code_port = free_port()
+        # One code server for all: with a module in the workspace, webserver and daemon would each load their own.
+        (self.home / "workspace.yaml").write_text(_WORKSPACE.format(port=code_port, location=LOCATION))
+        served_at = ["-h", "127.0.0.1", "-p", str(code_port), "--use-python-environment-entry-point"]
+        served = ["-m", DEFINITIONS, "--location-name", LOCATION, "-d", str(self.home)]
+        self._launch("code-server", ["dagster", "code-server", "start", *served_at, *served])
         self._launch("webserver", ["dagster-webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(self.port)])
         self._launch("daemon", ["dagster-daemon", "run", "-w", workspace])
 
@@ -67,7 +80,7 @@ class DagsterProcesses:
         return next((name for name, child in self._children.items() if child.poll() is not None), None)
 
     def stop(self) -> None:
-        """End both with everything they started; returns when they are gone."""
+        """End all with everything they started; returns when they are gone."""
         for number, seconds in ((signal.SIGINT, 8.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
             alive = [child for child in self._children.values() if _group_is_alive(child)]
             for child in alive:
@@ -86,12 +99,12 @@ class DagsterProcesses:
                 env={**os.environ, **self.environment},
                 cwd=self.home,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread here
             )
 
     def _location(self) -> str | None:
         """None while it loads, empty when it is loaded, else what went wrong."""
-        answer = _graphql(self.url, _LOCATIONS)
+        answer = _graphql(self.port, _LOCATIONS)
         entries = (answer or {}).get("data", {}).get("workspaceOrError", {}).get("locationEntries", [])
         if not entries or any(entry["loadStatus"] != "LOADED" for entry in entries):
             return None
@@ -99,22 +112,24 @@ class DagsterProcesses:
         return failed[0]["message"].splitlines()[0] if failed else ""
 
     def _end_leftovers(self) -> None:
-        mark = str(self.home / "workspace.yaml")
+        marks = {str(self.home), str(self.home / "workspace.yaml")}
         end_processes(
-            lambda: [process for process in running_processes() if mark in process.command],
+            lambda: [process for process in running_processes() if marks.intersection(process.command)],
             [EndingStep(signal.SIGTERM, 10.0), EndingStep(signal.SIGKILL, 5.0)],
         )
 
 
-def _graphql(url: str, query: str) -> dict[str, Any] | None:
-    request = urllib.request.Request(
-        f"{url}/graphql", data=json.dumps({"query": query}).encode(), headers={"Content-Type": "application/json"}
-    )
+def _graphql(port: int, query: str) -> dict[str, Any] | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return json.loads(response.read())
-    except (urllib.error.URLError, OSError, ValueError):
+        connection.request(
+            "POST", "/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+        )
+        return json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
         return None
+    finally:
+        connection.close()
 
 
 def _end_with_parent() -> None:

@@ -6,7 +6,7 @@ import os
 
 from rebalancer_pipelines.cli.session import Session
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
-from rebalancer_pipelines.orchestration.instance import dagster_environment, prepare_home
+from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_environment, prepare_home
 
 
 def prepare_dagster(session: Session) -> dict[str, str]:
@@ -39,6 +39,8 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
                 # The UI keeps the run's log; a terminal wants only its outcome.
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
+            # The UI lists a run under its job by this label.
+            tags={".dagster/repository": f"__repository__@{LOCATION}"},
             raise_on_error=False,
         )
     return result.run_id

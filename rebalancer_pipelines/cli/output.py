@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -44,5 +45,6 @@ def money(amount: str | Decimal | None) -> str:
 def price_notice(document: dict[str, Any]) -> str:
     """Where a plan's prices come from; a recording says so."""
     if document["recorded_at"]:
-        return f"RECORDED market, showing {document['recorded_at']}: not today's prices"
+        shown = datetime.fromisoformat(document["recorded_at"])
+        return f"RECORDED market, showing {shown:%Y-%m-%d %H:%M} UTC: not today's prices"
     return f"prices: {document['price_source']} at {document['priced_at']}"

@@ -15,8 +15,10 @@ import typer
 
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
-from rebalancer_pipelines.adapters.postgres.database import open_engine, ping
+from rebalancer_pipelines.adapters.embedded.services import running_database
+from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
+from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_all_accounts
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
@@ -26,8 +28,9 @@ from rebalancer_pipelines.cli.output import console, money, print_json
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.values import parse_positive
+from rebalancer_pipelines.orchestration.instance import LOCATION
 
-_WATCH_SECONDS = 1.0
+_WATCH_SECONDS = 2.0
 _STOP_SECONDS = 60.0
 
 
@@ -44,7 +47,7 @@ def up(
     pace = parse_positive(speed, field="speed") if speed is not None else None
     folder = chosen_data_dir(data_dir)
     started = time.monotonic()
-    with _interrupted_by_sigterm(), open_session(data_dir) as session, _only_one(folder), _free(port):
+    with open_session(data_dir) as session, _only_one(folder), _free(port):
         if pace is not None:
             with open_engine(session.services.database_url) as engine:
                 change_speed(engine, pace, session.ports.clock.now())
@@ -126,16 +129,6 @@ def _free(port: int) -> Generator[None]:
     yield
 
 
-@contextmanager
-def _interrupted_by_sigterm() -> Generator[None]:
-    """Let `down` and service managers stop the program as Ctrl-C does."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def _run_demo(session: Session, *, quiet: bool) -> None:
     seed_demo(session.ports)
     for name in demo_portfolios_to_rebalance(session.ports):
@@ -161,7 +154,8 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
     first = portfolios[0] if portfolios else "NAME"
     console.print(
         f"\nLook   [bold]{processes.url}[/bold]  assets, runs, plan and history\n"
-        f"       {processes.url}/jobs/rebalance  launch a rebalance by hand: choose a partition\n"
+        f"       {processes.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
+        "       launch a rebalance by hand: choose a portfolio as the partition\n"
         f"Next   [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
         f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
         "       [bold]rebalancer account add NAME --venue paper --prices live --deposit EUR=10000[/bold]  your own\n"
@@ -171,6 +165,7 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
 
 
 def _stay(session: Session, processes: DagsterProcesses) -> None:
+    """Watch over everything until somebody stops it."""
     while True:
         time.sleep(_WATCH_SECONDS)
         ended = processes.ended()
@@ -178,4 +173,18 @@ def _stay(session: Session, processes: DagsterProcesses) -> None:
             raise RebalancerError(
                 f"Dagster's {ended} ended by itself; see {processes.logs / ended}.log and start again"
             )
-        ping(session.services.database_url)
+        try:
+            ping(session.services.database_url)
+        except DatabaseUnavailableError:
+            _revive_database(session)
+
+
+def _revive_database(session: Session) -> None:
+    """Start our own database again when it was killed under us; it comes back at its port, so its URL stays good."""
+    if Settings().database_url is not None:
+        raise RebalancerError("the database that DATABASE_URL names has gone away; start again once it is back")
+    with running_database(session.data_dir) as url:
+        if url != session.services.database_url:
+            raise RebalancerError("the embedded database had to move to another port; start again")
+        ping(url)
+    console.print("The embedded database had stopped; it runs again.")

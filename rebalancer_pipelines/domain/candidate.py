@@ -9,13 +9,15 @@ from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
 from rebalancer_pipelines.domain.portfolio import Holding
 from rebalancer_pipelines.domain.values import HUNDRED, ONE, ZERO, Currency, ceil_to, floor_to
 
+_NEVER = Decimal("Infinity")
+
 
 @dataclass(slots=True, eq=False)
 class Candidate:
     """One currency that may be traded. A *unit* is one size increment of its market; money is valuation currency.
 
-    `value` is what is held, `share` and `buy_share` the fractions of the portfolio's value that it is sold down to and
-    bought up to (the second leaves room for the cash reserve). A unit is worth `unit_value` at mid, a sale brings
+    `value` is what is held, `share` the fraction of the portfolio's value that it should be; buys stop short of it by
+    `reserve_share`, which leaves room for the cash reserve. A unit is worth `unit_value` at mid, a sale brings
     `unit_proceeds` after its fee, a purchase takes `unit_outlay` with its fee. `free_units` may be sold. An order below
     `threshold_units` is not worth its while, one below `venue_units_to_sell` or `venue_units_to_buy` is not accepted.
     """
@@ -25,7 +27,7 @@ class Candidate:
     target: Decimal
     value: Decimal
     share: Decimal
-    buy_share: Decimal
+    reserve_share: Decimal
     free_units: Decimal
     sell_price: Decimal
     buy_price: Decimal
@@ -44,18 +46,20 @@ def candidate(
     *,
     value: Decimal,
     target: Decimal,
-    buy_scale: Decimal,
+    reserved: Decimal,
     threshold: Decimal,
     fees: FeeSchedule,
 ) -> Candidate:
-    """Count the rules of one market in units. `target` is in percent; `buy_scale` shrinks what is bought.
+    """Count the rules of one market in units. `target` is in percent, `reserved` the fraction of it not to be bought.
 
     Expects to run in the exact decimal context.
     """
     unit = market.size_increment
+    amount_units = max(ONE, _ceil_div(market.min_amount, unit))
     sell_price = floor_to(mark.bid, market.price_increment)
     buy_price = ceil_to(mark.ask, market.price_increment)
     unit_value = mark.mid * unit
+    sell_notional, buy_notional = unit * sell_price, unit * buy_price
     share = target / HUNDRED
     return Candidate(
         currency=market.base_currency,
@@ -63,26 +67,18 @@ def candidate(
         target=target,
         value=value,
         share=share,
-        buy_share=share * buy_scale,
+        reserve_share=share * reserved,
         free_units=holding.free // unit if holding.free > ZERO else ZERO,
         sell_price=sell_price,
         buy_price=buy_price,
         unit_value=unit_value,
-        unit_proceeds=unit * sell_price * (ONE - fees.taker),
-        unit_outlay=unit * buy_price * (ONE + fees.taker),
+        unit_proceeds=sell_notional * (ONE - fees.taker),
+        unit_outlay=buy_notional * (ONE + fees.taker),
         threshold_units=_ceil_div(threshold, unit_value),
-        venue_units_to_sell=_venue_minimum(market, sell_price),
-        venue_units_to_buy=_venue_minimum(market, buy_price),
+        # Nothing can be sold at a price that the grid rounds down to 0.
+        venue_units_to_sell=max(amount_units, _ceil_div(market.min_notional, sell_notional)) if sell_price else _NEVER,
+        venue_units_to_buy=max(amount_units, _ceil_div(market.min_notional, buy_notional)),
     )
-
-
-def _venue_minimum(market: Market, price: Decimal) -> Decimal:
-    """Fewest units that the venue takes at `price`; one at least. Nothing can be sent at a price of 0."""
-    if not price:
-        return Decimal("Infinity")
-    by_amount = _ceil_div(market.min_amount, market.size_increment)
-    by_notional = _ceil_div(market.min_notional, market.size_increment * price)
-    return max(ONE, by_amount, by_notional)
 
 
 def _ceil_div(number: Decimal, divisor: Decimal) -> Decimal:

@@ -103,7 +103,7 @@ def _weights(
         else:
             worth_after = position.value
         target = targets.get(currency, ZERO)
-        current = valuation.weight_of(position)
+        current = percent_of(position.value, valuation.value)
         after = percent_of(worth_after, value_after)
         changes.append(WeightChange(currency, current, target, current - target, after))
     return tuple(changes)

@@ -8,7 +8,7 @@ reason for every currency that gets no order (`plan_description`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 
 from rebalancer_pipelines.domain.candidate import Candidate, candidate
 from rebalancer_pipelines.domain.drift import leaves_band
@@ -19,11 +19,13 @@ from rebalancer_pipelines.domain.plan_description import describe_plan
 from rebalancer_pipelines.domain.portfolio import Holding, Holdings, Portfolio
 from rebalancer_pipelines.domain.sizing import Sizes, Task, size_orders
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, market_symbol, value_holdings
-from rebalancer_pipelines.domain.values import EXACT, HUNDRED, ONE, ZERO
+from rebalancer_pipelines.domain.values import EXACT, HUNDRED, ZERO
 
 __all__ = ["plan_conserves_value", "propose"]
 
 _NOTHING = Holding(ZERO, ZERO)
+_FRACTION = Context(prec=28)
+"""Divides where the last digit does not matter: more digits would slow down every product that follows."""
 
 
 def propose(
@@ -77,10 +79,10 @@ def _candidates(
     quote = portfolio.valuation_currency
     targets = dict(portfolio.weights)
     cash_target = targets.get(quote, ZERO)
-    # Targets of buys shrink, all alike, so that together they leave the cash reserve.
-    buy_scale = ONE
-    if (kept := _cash_kept(portfolio, cash_target)) > cash_target:
-        buy_scale = (HUNDRED - kept) / (HUNDRED - cash_target)
+    # Buys stop short of their targets, all by the same fraction, so that together they leave the cash reserve.
+    reserved = ZERO
+    if (missing := _cash_kept(portfolio, cash_target) - cash_target) > ZERO:
+        reserved = _FRACTION.divide(missing, HUNDRED - cash_target)
     found: list[Candidate] = []
     for position in valuation.positions:
         currency = position.currency
@@ -100,7 +102,7 @@ def _candidates(
                 holdings.get(currency, _NOTHING),
                 value=position.value,
                 target=targets[currency],
-                buy_scale=buy_scale,
+                reserved=reserved,
                 threshold=portfolio.policy.threshold,
                 fees=fees,
             )

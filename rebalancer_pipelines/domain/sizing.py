@@ -9,13 +9,14 @@ Whole units make the cost jump, so an exact fixed point need not exist: one unit
 not wanted, one less raises it to where it is. Then orders are kept: from some round on, an order stays as it is while
 a second plan would leave it alone. A kept order is judged anew only once the total has moved its target by its whole
 minimum, and while trading costs less than a third of what is traded, the costs of such moves are too small to move
-the total back as far. So the rounds end, with the very judgement that a second plan would make.
+the total back as far. Where money is scarce, the last buys may still take turns as the cash reserve moves with the
+total; so sizes also count as found once a second plan was tried on what they lead to, and added no order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import NamedTuple
@@ -30,7 +31,7 @@ _FREE_ROUNDS = 12
 and five are usual; the rest is for markets that cost more."""
 
 _ROUNDS = 64
-"""Bound on all rounds, met only where costs eat what is traded or `max_orders` swaps orders of equal drift."""
+"""Bound on all rounds, met only where costs eat what is traded, or where `max_orders` swaps orders of equal drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ _drift = attrgetter("drift")
 def size_orders(task: Task) -> Sizes:
     """Find sizes that a second plan would leave alone. Expects to run in the exact decimal context.
 
-    Where costs are so high that the rounds do not end, the last sizes count that leave the cash reserve.
+    Where the rounds do not end, the last sizes count that leave the cash reserve.
     """
     total = task.value
     kept: Mapping[Currency, Decimal] = {}
@@ -79,12 +80,28 @@ def size_orders(task: Task) -> Sizes:
         reached = task.value - sizes.cost
         if reached == total:
             return sizes
+        is_free = finished_rounds < _FREE_ROUNDS
         if reached < total:
+            # The reserve that these sizes leave, a fraction of `total`, is one of `reached` all the more.
             sound = sizes
-        if finished_rounds >= _FREE_ROUNDS:
+            if not is_free and _is_final(task, reached, sizes):
+                return sizes
+        if not is_free:
             kept = sizes.units
         total = reached
     return sound
+
+
+def _is_final(task: Task, total: Decimal, sizes: Sizes) -> bool:
+    """Whether a second plan, made once the orders have filled, would add none."""
+    free_cash = task.free_cash
+    left: list[Candidate] = []
+    for candidate in task.candidates:
+        units = sizes.units.get(candidate.currency, ZERO)
+        free_cash -= units * (candidate.unit_outlay if units > ZERO else candidate.unit_proceeds)
+        value = candidate.value + units * candidate.unit_value
+        left.append(replace(candidate, value=value, free_units=candidate.free_units + units))
+    return not _size(replace(task, free_cash=free_cash, candidates=tuple(left)), total, {}).units
 
 
 def _size(task: Task, total: Decimal, kept: Mapping[Currency, Decimal]) -> Sizes:
@@ -116,8 +133,8 @@ def _units(
     candidate: Candidate, total: Decimal, drift: Decimal, free_units: Decimal
 ) -> tuple[Decimal, SkipReason | None]:
     """Whole units that close `drift` (negative: sell), or the reason for none."""
-    if drift > ZERO and candidate.buy_share != candidate.share:
-        drift -= (candidate.share - candidate.buy_share) * total
+    if drift > ZERO and candidate.reserve_share:
+        drift -= candidate.reserve_share * total
         if drift <= ZERO:
             return ZERO, SkipReason.CASH_RESERVE
     units = drift // candidate.unit_value

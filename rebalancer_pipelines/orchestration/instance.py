@@ -12,8 +12,14 @@ from rebalancer_pipelines.adapters.postgres.database import create_schema
 _SCHEMA = "dagster"
 """Dagster's tables stand in the same database as ours, in a schema of their own."""
 
+DEFINITIONS = "rebalancer_pipelines.definitions"
+"""The module that a code server loads, as `workspace.yaml` names it."""
+
+LOCATION = "rebalancer_pipelines"
+"""The code location's name, as `workspace.yaml` gives it."""
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-"""Where `workspace.yaml` and `dagster.yaml` stand."""
+"""Where `dagster.yaml` stands."""
 
 
 def storage_url(database_url: str) -> str:
@@ -38,10 +44,9 @@ def dagster_environment(home: Path, database_url: str, redis_url: str | None) ->
 
 
 def prepare_home(data_dir: Path, database_url: str) -> Path:
-    """Make the Dagster home under the data directory, with the project's files, and the schema of its tables."""
+    """Make the Dagster home under the data directory, with the project's settings, and the schema of its tables."""
     home = data_dir / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copyfile(PROJECT_ROOT / name, home / name)
+    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
     create_schema(database_url, _SCHEMA)
     return home

@@ -5,6 +5,7 @@ the program relies on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -130,7 +131,8 @@ def _plan_markdown(document: Mapping[str, Any]) -> str:
     currency = document["valuation_currency"]
     lines: list[str] = []
     if document["recorded_at"]:
-        lines += [f"**RECORDED market**, showing {document['recorded_at']}: not today's prices", ""]
+        shown = datetime.fromisoformat(document["recorded_at"])
+        lines += [f"**RECORDED market**, showing {shown:%Y-%m-%d %H:%M} UTC: not today's prices", ""]
     if document["orders"]:
         lines += [f"| side | market | quantity | price | worth {currency} | fee |", "|---|---|--:|--:|--:|--:|"]
         lines += [
@@ -176,7 +178,7 @@ def orders_metadata(orders: Sequence[Order], positions: Iterable[WeighedPosition
             plain(o.filled_quantity),
             f"{o.average_price:.8f}" if o.average_price is not None else "",
             _money(o.filled_notional),
-            ", ".join(f"{plain(fee)} {currency}" for currency, fee in o.fees.items()),
+            ", ".join(f"{fee:.4f} {currency}" for currency, fee in o.fees.items()),
             o.reason or "",
         )
         for o in orders

@@ -78,7 +78,8 @@ class PostgresServer:
         password = self._password()
         for _ in range(_REVIVALS):
             running = self._settled() or self._start()
-            url = f"postgresql://{DATABASE}:{password}@{LOOPBACK}:{running.port}/{DATABASE}"
+            # The server offers no TLS on loopback; a PGSSLMODE in the user's environment must not ask for it.
+            url = f"postgresql://{DATABASE}:{password}@{LOOPBACK}:{running.port}/{DATABASE}?sslmode=disable"
             if self._answers(url):
                 return url
         raise self._not_started("it is killed again and again")

@@ -5,23 +5,51 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
-from urllib.parse import urlsplit
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.schema import CreateSchema
 
 from rebalancer_pipelines.domain.errors import InvalidInputError
 
 _CONNECT_SECONDS = 10
 
+_SESSION_SETTINGS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "timezone=UTC",
+        # A user named like a schema (`dagster`) would otherwise work in that one.
+        "search_path=public",
+        # What was acknowledged must survive a crash: an order is sent only after its intent is durable.
+        "synchronous_commit=on",
+        # A worker that was paused inside a transaction must not keep others from taking its account over for ever.
+        "idle_in_transaction_session_timeout=60s",
+    )
+)
+
+_REMEDIES = {
+    "password authentication failed": "user or password is wrong; correct them",
+    "no password supplied": "it asks for a password; add it as postgresql://user:password@…",
+    "does not exist": "the database or user does not exist; create it or correct the name",
+    "connection refused": "nobody listens there; start the server or correct host and port",
+    "timeout expired": "no answer in time; check host, port and firewall",
+    "timed out": "no answer in time; check host, port and firewall",
+    "resolve": "the host name is unknown; correct it",
+    "could not translate": "the host name is unknown; correct it",
+    "too many": "all its connections are taken; close other programs or raise max_connections",
+}
+"""What to do, by a sign in the words of libpq or the server."""
+
+_AWAY = ("08", "53", "57P", "58")
+"""Prefixes of SQLSTATEs: connection lost, resources used up (a full disk), shutting down, system error."""
+
 
 class DatabaseUnavailableError(InvalidInputError):
     """The database that `DATABASE_URL` names cannot be used. The text never holds its password."""
 
-    def __init__(self, place: str, remedy: str) -> None:
-        """Name the `place` (host, port and database) and the remedy."""
+    def __init__(self, place: str | None, remedy: str) -> None:
+        """Name the `place` (host, port and database), where it can be read from the address, and the remedy."""
         super().__init__("DATABASE_URL", place, remedy)
 
 
@@ -30,8 +58,11 @@ def open_engine(database_url: str) -> Generator[Engine]:
     """A connection pool for a block. Raises `DatabaseUnavailableError` when the database does not answer."""
     engine = _engine(database_url)
     try:
-        with _explained(database_url), engine.connect():
-            pass
+        try:
+            with engine.connect():
+                pass
+        except OperationalError as error:
+            raise unavailable(engine.url, error) from None
         yield engine
     finally:
         engine.dispose()
@@ -60,56 +91,55 @@ def server_version(database_url: str) -> str:
         return str(connection.execute(text("SHOW server_version")).scalar_one()).split()[0]
 
 
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the database itself is away or at its limits, rather than one statement of ours at fault."""
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    return state is None or state.startswith(_AWAY)
+
+
+def unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
+    """Say in one line where the database is, why it cannot be used and what to do."""
+    words = " ".join(str(error.orig).split())
+    remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in words.lower()), None)
+    if remedy is None:
+        remedy = f"{words.rsplit('FATAL:', 1)[-1].strip()}; check the server and its log"
+    if url.password:
+        remedy = remedy.replace(str(url.password), "***")
+    return DatabaseUnavailableError(_place(url), f"cannot be used: {remedy}")
+
+
 def _engine(database_url: str) -> Engine:
     try:
         url = make_url(database_url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise DatabaseUnavailableError(
-            "the given address", "is not an address; write it like postgresql://user:password@host:5432/database"
+            None, "is not an address; write it like postgresql://user:password@host:5432/database"
         ) from None
     if url.get_backend_name() not in {"postgresql", "postgres"}:
         raise DatabaseUnavailableError(url.drivername, "is not PostgreSQL; use postgresql://…")
     return create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
         pool_pre_ping=True,
         pool_size=2,
         max_overflow=8,
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": "rebalancer",
-            # What was acknowledged must survive a crash: an order is sent only after its intent is durable.
-            "options": "-c timezone=UTC -c synchronous_commit=on",
+            "options": f"{_given_options(url)} {_SESSION_SETTINGS}".strip(),
         },
     )
 
 
-@contextmanager
-def _explained(database_url: str) -> Generator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        raise DatabaseUnavailableError(_place(database_url), f"cannot be used: {_cause(error)}") from None
+def _given_options(url: URL) -> str:
+    """The server options of the address itself; ours follow and win."""
+    given = url.query.get("options", "")
+    return given if isinstance(given, str) else " ".join(given)
 
 
-def _place(database_url: str) -> str:
-    parts = urlsplit(database_url)
-    try:
-        port = parts.port or 5432
-    except ValueError:
-        port = 5432
-    return f"{parts.hostname or 'localhost'}:{port}{parts.path}"
-
-
-def _cause(error: DBAPIError) -> str:
-    """The server's own words, in one line; libpq never repeats a password in them."""
-    words = " ".join(str(error.orig).split()).lower()
-    remedies = {
-        "password authentication failed": "user or password is wrong; correct them",
-        "does not exist": "the database or user does not exist; create it or correct the name",
-        "connection refused": "nobody listens there; start the server or correct host and port",
-        "timeout": "no answer in time; check host, port and firewall",
-        "resolve": "the host name is unknown; correct it",
-        "could not translate": "the host name is unknown; correct it",
-    }
-    known = (remedy for sign, remedy in remedies.items() if sign in words)
-    return next(known, "the connection failed; check host, port, user and database")
+def _place(url: URL) -> str:
+    host = url.host or url.query.get("host") or "localhost"
+    return f"{host if isinstance(host, str) else ','.join(host)}:{url.port or 5432}/{url.database or ''}"

@@ -8,7 +8,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.domain.errors import RebalancerError
@@ -24,18 +26,25 @@ class SchemaError(RebalancerError):
 def migrate(database_url: str) -> None:
     """Bring the schema up to the program's version; nothing happens when it is there already.
 
-    Raises `SchemaError` when the schema is newer than the program or the server too old.
+    Of several at once one migrates and the others wait. Raises `SchemaError` when the schema is newer than the program,
+    the server too old or a migration refused, `DatabaseUnavailableError` when the database does not answer.
     """
     with open_engine(database_url) as engine, engine.connect() as connection:
         _check_server(connection)
         config = _config()
         script = ScriptDirectory.from_config(config)
-        current = MigrationContext.configure(connection).get_current_revision()
-        connection.commit()
+        current = _current(connection)
         _check_known(script, current)
         if current != script.get_current_head():
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except (CommandError, DBAPIError) as error:
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                raise SchemaError(
+                    f"the schema could not be brought up to date: {_first_line(cause)}; "
+                    "the step that failed was undone. Mend the cause and start again"
+                ) from error
 
 
 def check_schema(database_url: str) -> str:
@@ -43,7 +52,7 @@ def check_schema(database_url: str) -> str:
     with open_engine(database_url) as engine, engine.connect() as connection:
         _check_server(connection)
         script = ScriptDirectory.from_config(_config())
-        current = MigrationContext.configure(connection).get_current_revision()
+        current = _current(connection)
     _check_known(script, current)
     if current != script.get_current_head():
         raise SchemaError(f"the schema is at {current or 'nothing'}, older than this version; run 'rebalancer up'")
@@ -58,6 +67,12 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
+
+
+def _current(connection: Connection) -> str | None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()
+    return current
 
 
 def _check_known(script: ScriptDirectory, current: str | None) -> None:
@@ -75,3 +90,7 @@ def _check_server(connection: Connection) -> None:
         raise SchemaError(
             f"PostgreSQL {version // 10000} is too old; use 18 or newer, or unset DATABASE_URL for the embedded one"
         )
+
+
+def _first_line(cause: BaseException | None) -> str:
+    return str(cause).strip().partition("\n")[0]

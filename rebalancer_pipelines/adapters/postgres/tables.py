@@ -148,7 +148,10 @@ class RebalanceRow(Base):
     __table_args__ = (
         _one_of("status", *RebalanceStatus),
         _one_of("triggered_by", *TriggeredBy),
+        CheckConstraint("(status = 'finished') = (finished_at IS NOT NULL)", name="finished_at_matches_status"),
+        CheckConstraint("(plan IS NULL) = (plan_hash IS NULL)", name="plan_has_its_hash"),
         UniqueConstraint("dagster_run_id", "portfolio_id"),
+        Index(None, "portfolio_id"),
         Index(
             "uq_rebalance_claim",
             "portfolio_id",
@@ -195,7 +198,11 @@ class PriceMarkRow(Base):
     """The prices that a rebalance rests on."""
 
     __tablename__ = "price_mark"
-    __table_args__ = (_finite("ask", "> 0"), CheckConstraint("bid > 0 AND bid <= ask", name="bid_valid"))
+    __table_args__ = (
+        _finite("ask", "> 0"),
+        CheckConstraint("bid > 0 AND bid <= ask", name="bid_valid"),
+        CheckConstraint("mid >= bid AND mid <= ask", name="mid_valid"),
+    )
 
     rebalance_id: Mapped[UUID] = _rebalance_key()
     symbol: Mapped[str] = mapped_column(primary_key=True)
@@ -234,6 +241,7 @@ class OrderIntentRow(Base):
         _finite("quantity", "> 0"),
         _finite("price", "> 0"),
         _finite("limit_price", "> 0"),
+        CheckConstraint("sequence >= 0", name="sequence_valid"),
         UniqueConstraint("rebalance_id", "sequence"),
         Index(
             "uq_order_intent_venue_order",
@@ -272,6 +280,10 @@ class OrderIntentRow(Base):
     updated_at: Mapped[datetime] = _created()
 
 
+FILLS_WITHIN_ORDER = "fills_stay_within_the_order"
+"""The trigger that refuses a fill by which an order would have traded more than it ordered."""
+
+
 class FillRow(Base):
     """One execution; a trade id is booked once per account."""
 
@@ -280,7 +292,7 @@ class FillRow(Base):
         _one_of("liquidity_side", *LiquiditySide),
         _finite("quantity", "> 0"),
         _finite("price", "> 0"),
-        CheckConstraint("fee > '-Infinity' AND fee < 'Infinity'", name="fee_valid"),
+        _finite("fee", "> '-Infinity'"),
         UniqueConstraint("account_id", "trade_id"),
         Index(None, "order_intent_id"),
     )
@@ -303,7 +315,7 @@ class LedgerEntryRow(Base):
     __tablename__ = "ledger_entry"
     __table_args__ = (
         _one_of("kind", *LedgerEntryKind),
-        CheckConstraint("amount <> 0 AND amount > '-Infinity' AND amount < 'Infinity'", name="amount_valid"),
+        _finite("amount", "<> 0 AND amount > '-Infinity'"),
         Index(
             "uq_ledger_entry_fill",
             "fill_id",
@@ -339,6 +351,8 @@ class RebalanceHistoryRow(Base):
         ),
         CheckConstraint("duration_ms >= 0", name="duration_ms_valid"),
         _finite("total_value_traded", ">= 0"),
+        _finite("portfolio_value", "> '-Infinity'"),
+        _finite("fees_paid", "> '-Infinity'"),
         Index("ix_rebalance_history_of_portfolio", "portfolio_id", text("executed_at DESC")),
         Index("ix_rebalance_history_newest", text("executed_at DESC")),
     )
@@ -358,7 +372,7 @@ class RebalanceHistoryRow(Base):
     orders: Mapped[list[dict[str, Any]]]
     errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     triggered_by: Mapped[str]
-    duration_ms: Mapped[int]
+    duration_ms: Mapped[int] = mapped_column(BigInteger)
     plan_hash: Mapped[str | None]
     dagster_run_id: Mapped[str | None]
 
@@ -395,6 +409,8 @@ class PaperOrderRow(Base):
     __table_args__ = (
         _one_of("side", *OrderSide),
         _one_of("status", "open", "closed", "canceled", "expired"),
+        _finite("quantity", "> 0"),
+        _finite("limit_price", "> 0"),
         CheckConstraint("filled_quantity >= 0 AND filled_quantity <= quantity", name="filled_quantity_valid"),
         Index("ix_paper_order_client", "account_id", "client_order_id"),
         Index(
@@ -425,7 +441,12 @@ class PaperTradeRow(Base):
     """An execution at the paper venue."""
 
     __tablename__ = "paper_trade"
-    __table_args__ = (Index(None, "order_id"),)
+    __table_args__ = (
+        _finite("quantity", "> 0"),
+        _finite("price", "> 0"),
+        _finite("fee", "> '-Infinity'"),
+        Index(None, "order_id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     trade_id: Mapped[str] = mapped_column(unique=True)

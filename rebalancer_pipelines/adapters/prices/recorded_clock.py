@@ -46,7 +46,7 @@ def read_clock(engine: Engine, now: datetime) -> RecordedClock:
         with engine.begin() as connection:
             return _read_or_start(connection, now)
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise VenueUnreachableError("the recorded market's clock cannot be read: its database does not answer") from error
+        raise VenueUnreachableError("the recorded market cannot be read: its database does not answer") from error
 
 
 def change_speed(engine: Engine, speed: Decimal, now: datetime) -> None:

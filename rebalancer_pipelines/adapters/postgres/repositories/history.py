@@ -27,7 +27,7 @@ class PostgresHistory:
 
     def get(self, record_id: UUID) -> RebalanceRecord | None:
         """One record."""
-        row = self._session.get(RebalanceHistoryRow, record_id)
+        row = self._session.scalar(select(RebalanceHistoryRow).where(RebalanceHistoryRow.id == record_id))
         return _record(row) if row else None
 
     def newest(self, portfolio_id: UUID | None, limit: int) -> Sequence[tuple[str, RebalanceRecord]]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+import psycopg
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.tables import FillRow, OrderIntentRow, RebalanceRow
-from rebalancer_pipelines.domain.errors import LeaseLostError
+from rebalancer_pipelines.adapters.postgres.tables import FILLS_WITHIN_ORDER, FillRow, OrderIntentRow, RebalanceRow
+from rebalancer_pipelines.domain.errors import LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import (
     Fill,
     LiquiditySide,
@@ -37,43 +39,36 @@ class PostgresOrders:
         self._session = session
 
     def add(self, orders: Sequence[Order]) -> None:
-        """Store new intents of one rebalance."""
+        """Store new intents; account, portfolio and dry run are their rebalance's."""
         if not orders:
             return
-        rebalance = self._session.execute(
-            select(RebalanceRow).where(RebalanceRow.id == orders[0].rebalance_id)
-        ).scalar_one()
-        owner = {
-            "account_id": rebalance.account_id,
-            "portfolio_id": rebalance.portfolio_id,
-            "dry_run": rebalance.dry_run,
+        rebalances = self._session.scalars(
+            select(RebalanceRow).where(RebalanceRow.id.in_({order.rebalance_id for order in orders}))
+        )
+        owners = {
+            row.id: {"account_id": row.account_id, "portfolio_id": row.portfolio_id, "dry_run": row.dry_run}
+            for row in rebalances
         }
-        self._session.execute(insert(OrderIntentRow), [{**_columns(order), **owner} for order in orders])
+        self._session.execute(
+            insert(OrderIntentRow), [{**_columns(order), **owners[order.rebalance_id]} for order in orders]
+        )
 
     def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
         """All orders with their fills, in the plan's sequence."""
         return self._load(
-            self._session.execute(
-                select(OrderIntentRow)
-                .where(OrderIntentRow.rebalance_id == rebalance_id)
-                .order_by(OrderIntentRow.sequence)
-                .execution_options(populate_existing=True)
-            ).scalars()
+            select(OrderIntentRow).where(OrderIntentRow.rebalance_id == rebalance_id).order_by(OrderIntentRow.sequence)
         )
 
     def possibly_at_venue(self, account_id: UUID) -> Sequence[Order]:
         """Orders of real executions whose fate the venue still has to tell, oldest first."""
         return self._load(
-            self._session.execute(
-                select(OrderIntentRow)
-                .where(
-                    OrderIntentRow.account_id == account_id,
-                    OrderIntentRow.state.in_(_AT_VENUE),
-                    ~OrderIntentRow.dry_run,
-                )
-                .order_by(OrderIntentRow.created_at, OrderIntentRow.sequence)
-                .execution_options(populate_existing=True)
-            ).scalars()
+            select(OrderIntentRow)
+            .where(
+                OrderIntentRow.account_id == account_id,
+                OrderIntentRow.state.in_(_AT_VENUE),
+                ~OrderIntentRow.dry_run,
+            )
+            .order_by(OrderIntentRow.created_at, OrderIntentRow.sequence)
         )
 
     def move(
@@ -95,13 +90,12 @@ class PostgresOrders:
             "not_after": not_after,
         }
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
-        moved = self._session.execute(
+        moved = self._session.scalar(
             update(OrderIntentRow)
             .where(OrderIntentRow.id == order.id, OrderIntentRow.state == order.state.value)
             .values(state=state.value, updated_at=func.clock_timestamp(), **changes)
             .returning(OrderIntentRow.id)
-            .execution_options(synchronize_session=False)
-        ).scalar_one_or_none()
+        )
         if moved is None:
             raise LeaseLostError(
                 f"order {order.client_order_id} is no longer {order.state.value}: another worker moved it"
@@ -109,7 +103,10 @@ class PostgresOrders:
         return replace(order, state=state, fills=self._fills([order.id])[order.id], **changes)
 
     def add_fills(self, order: Order, account_id: UUID, fills: Sequence[Fill]) -> Mapping[str, UUID]:
-        """Store fills that are not known yet; returns the ids of the new ones by trade id."""
+        """Store fills that are not known yet; returns the ids of the new ones by trade id.
+
+        Raises `RebalancerError` when they add up to more than was ordered: then the venue's word and ours differ.
+        """
         if not fills:
             return {}
         statement = (
@@ -133,20 +130,28 @@ class PostgresOrders:
             .on_conflict_do_nothing(index_elements=["account_id", "trade_id"])
             .returning(FillRow.trade_id, FillRow.id)
         )
-        return dict(self._session.execute(statement).tuples().all())
+        try:
+            return dict(self._session.execute(statement).tuples().all())
+        except IntegrityError as error:
+            if isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == FILLS_WITHIN_ORDER:
+                raise RebalancerError(
+                    f"the venue reports more filled for order {order.client_order_id} than its quantity; "
+                    "compare the order at the venue before anything else is traded there"
+                ) from error
+            raise
 
-    def _load(self, rows: Iterable[OrderIntentRow]) -> list[Order]:
-        loaded = list(rows)
+    def _load(self, statement: Select[OrderIntentRow]) -> list[Order]:
+        loaded = self._session.scalars(statement).all()
         fills = self._fills([row.id for row in loaded])
         return [_order(row, fills[row.id]) for row in loaded]
 
     def _fills(self, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Fill, ...]]:
         found: dict[UUID, list[Fill]] = defaultdict(list)
-        rows = self._session.execute(
+        rows = self._session.scalars(
             select(FillRow)
             .where(FillRow.order_intent_id.in_(order_ids))
             .order_by(FillRow.executed_at, FillRow.trade_id)
-        ).scalars()
+        )
         for row in rows:
             found[row.order_intent_id].append(_fill(row))
         return defaultdict(tuple, {order_id: tuple(fills) for order_id, fills in found.items()})

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioRow, TargetWeightRow
@@ -23,7 +23,7 @@ from rebalancer_pipelines.domain.portfolio import Portfolio, RebalancePolicy
 from rebalancer_pipelines.domain.values import Currency
 from rebalancer_pipelines.domain.weights import TargetWeights
 
-_AT_VENUE = [state.value for state in OrderState if state.may_be_at_venue]
+_UNFINISHED = [state.value for state in OrderState if not state.is_terminal]
 
 
 class PostgresPortfolios:
@@ -35,30 +35,31 @@ class PostgresPortfolios:
 
     def add(self, portfolio: Portfolio) -> None:
         """Store a new portfolio."""
-        try:
-            self._session.execute(insert(PortfolioRow).values(id=portfolio.id, **_columns(portfolio)))
-        except IntegrityError:
-            self._session.rollback()
-            raise InvalidInputError(
-                "name", portfolio.name, "is taken by another portfolio; choose another name"
-            ) from None
+        stored = self._session.scalar(
+            insert(PortfolioRow)
+            .values(id=portfolio.id, **_columns(portfolio))
+            .on_conflict_do_nothing(index_elements=[PortfolioRow.name])
+            .returning(PortfolioRow.id)
+        )
+        if stored is None:
+            raise InvalidInputError("name", portfolio.name, "is taken by another portfolio; choose another name")
         self._store_weights(portfolio)
 
     def get(self, name: str) -> Portfolio:
         """The portfolio of that name."""
         found = self._load(select(PortfolioRow).where(PortfolioRow.name == name))
         if not found:
-            names = (
-                self._session.execute(select(PortfolioRow.name).order_by(PortfolioRow.name).limit(20)).scalars().all()
-            )
+            names = self._session.scalars(select(PortfolioRow.name).order_by(PortfolioRow.name).limit(20)).all()
             there = f"there is {', '.join(names)}" if names else "create one with 'rebalancer portfolio create'"
             raise NotFoundError("portfolio", name, f"is unknown; {there}")
         return found[0]
 
     def by_id(self, portfolio_id: UUID) -> Portfolio:
         """The portfolio with that id."""
-        (portfolio,) = self._load(select(PortfolioRow).where(PortfolioRow.id == portfolio_id))
-        return portfolio
+        found = self._load(select(PortfolioRow).where(PortfolioRow.id == portfolio_id))
+        if not found:
+            raise _gone(str(portfolio_id))
+        return found[0]
 
     def all(self) -> Sequence[Portfolio]:
         """Every portfolio, by name."""
@@ -70,25 +71,35 @@ class PostgresPortfolios:
 
     def update(self, portfolio: Portfolio) -> None:
         """Replace the stored fields and weights."""
-        self._session.execute(update(PortfolioRow).where(PortfolioRow.id == portfolio.id).values(**_columns(portfolio)))
+        changed = self._session.scalar(
+            update(PortfolioRow)
+            .where(PortfolioRow.id == portfolio.id)
+            .values(**_columns(portfolio))
+            .returning(PortfolioRow.id)
+        )
+        if changed is None:
+            raise _gone(portfolio.name)
         self._session.execute(delete(TargetWeightRow).where(TargetWeightRow.portfolio_id == portfolio.id))
         self._store_weights(portfolio)
 
     def delete(self, portfolio_id: UUID) -> None:
         """Delete with its history; the ledger keeps its entries, which become unallocated."""
-        waiting = self._session.execute(
-            select(OrderIntentRow.client_order_id).where(
+        # The locks hold everyone off who would add an order or send a planned one while this looks and deletes.
+        name = self._session.scalar(select(PortfolioRow.name).where(PortfolioRow.id == portfolio_id).with_for_update())
+        unfinished = self._session.execute(
+            select(OrderIntentRow.client_order_id, OrderIntentRow.state)
+            .where(
                 OrderIntentRow.portfolio_id == portfolio_id,
-                OrderIntentRow.state.in_(_AT_VENUE),
+                OrderIntentRow.state.in_(_UNFINISHED),
                 ~OrderIntentRow.dry_run,
             )
-        ).scalars()
-        order = next(iter(waiting), None)
-        if order is not None:
+            .order_by(OrderIntentRow.id)
+            .with_for_update()
+        ).tuples()
+        at_venue = [order for order, state in unfinished if OrderState(state).may_be_at_venue]
+        if at_venue:
             raise InvalidInputError(
-                "portfolio",
-                self.by_id(portfolio_id).name,
-                f"has order {order} at its venue; run it once to settle that",
+                "portfolio", name, f"has order {at_venue[0]} at its venue; run it once to settle that"
             )
         self._session.execute(delete(PortfolioRow).where(PortfolioRow.id == portfolio_id))
 
@@ -114,11 +125,7 @@ class PostgresPortfolios:
         )
 
     def _load(self, statement: Select[PortfolioRow]) -> list[Portfolio]:
-        rows = (
-            self._session.execute(statement.order_by(PortfolioRow.name).execution_options(populate_existing=True))
-            .scalars()
-            .all()
-        )
+        rows = self._session.scalars(statement.order_by(PortfolioRow.name)).all()
         weights = self._weights([row.id for row in rows])
         return [_portfolio(row, weights[row.id]) for row in rows]
 
@@ -130,6 +137,10 @@ class PostgresPortfolios:
         for portfolio_id, currency, weight in self._session.execute(statement).tuples():
             found[portfolio_id][Currency(currency)] = weight
         return found
+
+
+def _gone(portfolio: str) -> NotFoundError:
+    return NotFoundError("portfolio", portfolio, "is not there any more; it was deleted meanwhile")
 
 
 def _columns(portfolio: Portfolio) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import (
@@ -18,6 +19,7 @@ from rebalancer_pipelines.adapters.postgres.tables import (
     PriceMarkRow,
     RebalanceRow,
 )
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
 from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.portfolio import Holding, Portfolio
 from rebalancer_pipelines.domain.rebalance import (
@@ -49,7 +51,11 @@ class PostgresRebalances:
         scheduled_for: datetime | None,
         now: datetime,
     ) -> Rebalance:
-        """Open the one active rebalance of an account; the database refuses a second."""
+        """Open the one active rebalance of an account.
+
+        Raises `DeniedError` (ACCOUNT_BUSY) while another is active there, `RebalancerError` when the run or the due
+        time has had its rebalance of this portfolio.
+        """
         statement = (
             insert(RebalanceRow)
             .values(
@@ -63,34 +69,34 @@ class PostgresRebalances:
                 scheduled_for=scheduled_for,
                 started_at=now,
             )
+            .on_conflict_do_nothing()
             .returning(RebalanceRow)
         )
-        return _rebalance(self._session.execute(statement).scalar_one())
+        row = self._session.scalar(statement)
+        if row is None:
+            raise self._refusal(portfolio, lease.account_id, dagster_run_id)
+        return _rebalance(row)
 
     def of_run(self, dagster_run_id: str, portfolio_id: UUID) -> Rebalance | None:
         """The rebalance that a Dagster run opened for a portfolio."""
-        row = self._session.execute(
+        row = self._session.scalar(
             select(RebalanceRow).where(
                 RebalanceRow.dagster_run_id == dagster_run_id, RebalanceRow.portfolio_id == portfolio_id
             )
-        ).scalar_one_or_none()
+        )
         return _rebalance(row) if row else None
 
     def by_id(self, rebalance_id: UUID) -> Rebalance:
         """The rebalance with that id, as it is stored now."""
-        return _rebalance(
-            self._session.execute(
-                select(RebalanceRow).where(RebalanceRow.id == rebalance_id).execution_options(populate_existing=True)
-            ).scalar_one()
-        )
+        return _rebalance(self._session.scalars(select(RebalanceRow).where(RebalanceRow.id == rebalance_id)).one())
 
     def active_on(self, account_id: UUID) -> Sequence[Rebalance]:
         """Rebalances of an account that are not finished."""
-        rows = self._session.execute(
+        rows = self._session.scalars(
             select(RebalanceRow).where(
                 RebalanceRow.account_id == account_id, RebalanceRow.status == RebalanceStatus.ACTIVE.value
             )
-        ).scalars()
+        )
         return [_rebalance(row) for row in rows]
 
     def store_balances(self, rebalance_id: UUID, balances: Mapping[Currency, Holding]) -> None:
@@ -105,9 +111,7 @@ class PostgresRebalances:
 
     def balances(self, rebalance_id: UUID) -> Mapping[Currency, Holding]:
         """The venue's balances kept."""
-        rows = self._session.execute(
-            select(AccountBalanceRow).where(AccountBalanceRow.rebalance_id == rebalance_id)
-        ).scalars()
+        rows = self._session.scalars(select(AccountBalanceRow).where(AccountBalanceRow.rebalance_id == rebalance_id))
         return {Currency(row.currency): Holding(row.total, row.free) for row in rows}
 
     def store_prices(self, rebalance_id: UUID, marks: Sequence[PriceMark]) -> None:
@@ -116,7 +120,7 @@ class PostgresRebalances:
 
     def prices(self, rebalance_id: UUID) -> Mapping[str, PriceMark]:
         """The prices kept, by symbol."""
-        rows = self._session.execute(select(PriceMarkRow).where(PriceMarkRow.rebalance_id == rebalance_id)).scalars()
+        rows = self._session.scalars(select(PriceMarkRow).where(PriceMarkRow.rebalance_id == rebalance_id))
         return {
             row.symbol: PriceMark(row.symbol, row.bid, row.ask, row.source, row.observed_at, row.recorded_at)
             for row in rows
@@ -131,11 +135,11 @@ class PostgresRebalances:
 
     def positions(self, rebalance_id: UUID, phase: PositionPhase) -> Sequence[WeighedPosition]:
         """The positions kept, by currency."""
-        rows = self._session.execute(
+        rows = self._session.scalars(
             select(PortfolioPositionRow)
             .where(PortfolioPositionRow.rebalance_id == rebalance_id, PortfolioPositionRow.phase == phase.value)
             .order_by(PortfolioPositionRow.currency)
-        ).scalars()
+        )
         return [
             WeighedPosition(
                 currency=Currency(row.currency),
@@ -163,22 +167,31 @@ class PostgresRebalances:
 
     def finish(self, rebalance_id: UUID, now: datetime) -> bool:
         """Close it, once."""
-        closed = self._session.execute(
+        closed = self._session.scalar(
             update(RebalanceRow)
             .where(RebalanceRow.id == rebalance_id, RebalanceRow.status == RebalanceStatus.ACTIVE.value)
             .values(status=RebalanceStatus.FINISHED.value, finished_at=now)
             .returning(RebalanceRow.id)
-            .execution_options(synchronize_session=False)
-        ).scalar_one_or_none()
+        )
         return closed is not None
 
+    def _refusal(self, portfolio: Portfolio, account_id: UUID, dagster_run_id: str) -> RebalancerError:
+        """Why a rebalance could not be opened."""
+        if self.of_run(dagster_run_id, portfolio.id) is not None:
+            return RebalancerError(
+                f"run {dagster_run_id} has started a rebalance of {portfolio.name} before; launch a new run instead"
+            )
+        active = self.active_on(account_id)
+        if active:
+            return DeniedError(
+                DenialReason.ACCOUNT_BUSY,
+                f"run {active[0].dagster_run_id} has a rebalance under way on the account of {portfolio.name}; "
+                "run again once it is finished",
+            )
+        return RebalancerError(f"{portfolio.name} has been rebalanced for this due time before; nothing is left to do")
+
     def _change(self, rebalance_id: UUID, **changes: Any) -> None:
-        self._session.execute(
-            update(RebalanceRow)
-            .where(RebalanceRow.id == rebalance_id)
-            .values(**changes)
-            .execution_options(synchronize_session=False)
-        )
+        self._session.execute(update(RebalanceRow).where(RebalanceRow.id == rebalance_id).values(**changes))
 
     def _insert(
         self, table: type[AccountBalanceRow | PriceMarkRow | PortfolioPositionRow], rows: list[dict[str, Any]]
