@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from rebalancer_pipelines.cli import account, doctor, portfolio, rebalance, up
 from rebalancer_pipelines.cli.output import errors
@@ -38,7 +38,8 @@ def main() -> None:
 
     A polite kill and a closed terminal stop it as Ctrl-C does, so that nothing it started is left behind.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell starts background jobs with it ignored, and Dagster copies its handler to SIGTERM.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
@@ -49,11 +50,13 @@ def run(arguments: list[str]) -> int:
         outcome = app(arguments, standalone_mode=False)
     except InvalidInputError as error:
         return _fail(str(error), BAD_INPUT)
-    except click.UsageError as error:
-        return _fail(error.format_message().replace("\n", " "), BAD_INPUT)
+    except TyperException as error:
+        # A group without a command has printed its help and says nothing more.
+        message = error.format_message().rstrip(".")
+        return _fail(f"{message}; see 'rebalancer --help'", BAD_INPUT) if message else BAD_INPUT
     except RebalancerError as error:
         return _fail(str(error), REFUSED)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("stopped", REFUSED)
     return outcome if isinstance(outcome, int) else 0
 

@@ -7,9 +7,10 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class DagsterProcesses:
     logs: Path
     environment: Mapping[str, str]
     port: int
+    _code_port: int = 0
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -52,28 +54,31 @@ class DagsterProcesses:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start all three; ends what a killed parent may have left behind first."""
+        """Start loading the definitions; ends what a killed parent may have left behind first."""
         self._end_leftovers()
         self.logs.mkdir(exist_ok=True)
-        workspace = str(self.home / "workspace.yaml")
-        code_port = free_port()
+        self._code_port = free_port()
         # One code server for all: with a module in the workspace, webserver and daemon would each load their own.
-        (self.home / "workspace.yaml").write_text(_WORKSPACE.format(port=code_port, location=LOCATION))
-        served_at = ["-h", "127.0.0.1", "-p", str(code_port), "--use-python-environment-entry-point"]
+        self._workspace.write_text(_WORKSPACE.format(port=self._code_port, location=LOCATION))
+        served_at = ["-h", "127.0.0.1", "-p", str(self._code_port), "--use-python-environment-entry-point"]
         served = ["-m", DEFINITIONS, "--location-name", LOCATION, "-d", str(self.home)]
         self._launch("code-server", ["dagster", "code-server", "start", *served_at, *served])
-        self._launch("webserver", ["dagster-webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(self.port)])
-        self._launch("daemon", ["dagster-daemon", "run", "-w", workspace])
 
-    def wait_until_ready(self) -> None:
-        """Return once the UI shows the code location. Raises `RebalancerError` naming the log when it does not."""
-        if wait_until(lambda: self.ended() is not None or self._location() is not None, _READY_SECONDS):
-            problem = self._location()
-            if self.ended() is None and problem == "":
-                return
-            log = self.logs / f"{self.ended() or 'webserver'}.log"
-            raise RebalancerError(f"Dagster did not start: {problem or 'a process ended'}; see {log}")
-        raise RebalancerError(f"Dagster did not start within {_READY_SECONDS:.0f} s; see {self.logs}")
+    def open_ui(self) -> None:
+        """Start the webserver and the daemon; returns once the UI shows the code location.
+
+        Raises `RebalancerError` naming the log when that does not come about.
+        """
+        # Both would report an error for a minute if they asked before the code server listens.
+        self._wait(lambda: _listens(self._code_port), "code-server")
+        self._launch(
+            "webserver", ["dagster-webserver", "-w", str(self._workspace), "-h", "127.0.0.1", "-p", str(self.port)]
+        )
+        self._launch("daemon", ["dagster-daemon", "run", "-w", str(self._workspace)])
+        self._wait(lambda: self._location() is not None, "webserver")
+        problem = self._location()
+        if problem:
+            raise RebalancerError(f"Dagster cannot load the definitions: {problem}; see {self.logs}/code-server.log")
 
     def ended(self) -> str | None:
         """The name of a process that has ended by itself, if one has."""
@@ -87,6 +92,17 @@ class DagsterProcesses:
                 _signal_group(child.pid, number)
             if wait_until(lambda: not any(_group_is_alive(c) for c in self._children.values()), seconds):
                 return
+
+    @property
+    def _workspace(self) -> Path:
+        return self.home / "workspace.yaml"
+
+    def _wait(self, condition: Callable[[], bool], process: str) -> None:
+        if not wait_until(lambda: self.ended() is not None or condition(), _READY_SECONDS):
+            raise RebalancerError(f"Dagster's {process} was not ready in time; see {self.logs / process}.log")
+        ended = self.ended()
+        if ended is not None:
+            raise RebalancerError(f"Dagster's {ended} ended at its start; see {self.logs / ended}.log")
 
     def _launch(self, name: str, command: Sequence[str]) -> None:
         program = Path(sys.executable).with_name(command[0])
@@ -112,7 +128,7 @@ class DagsterProcesses:
         return failed[0]["message"].splitlines()[0] if failed else ""
 
     def _end_leftovers(self) -> None:
-        marks = {str(self.home), str(self.home / "workspace.yaml")}
+        marks = {str(self.home), str(self._workspace)}
         end_processes(
             lambda: [process for process in running_processes() if marks.intersection(process.command)],
             [EndingStep(signal.SIGTERM, 10.0), EndingStep(signal.SIGKILL, 5.0)],
@@ -130,6 +146,11 @@ def _graphql(port: int, query: str) -> dict[str, Any] | None:
         return None
     finally:
         connection.close()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _end_with_parent() -> None:

@@ -60,7 +60,7 @@ def up(
             processes.start()
             if not no_demo:
                 _run_demo(session, quiet=as_json)
-            processes.wait_until_ready()
+            processes.open_ui()
             _welcome(session, processes, seconds=time.monotonic() - started, as_json=as_json)
             _stay(session, processes)
         except KeyboardInterrupt:
@@ -139,13 +139,14 @@ def _run_demo(session: Session, *, quiet: bool) -> None:
 
 def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, as_json: bool) -> None:
     with session.ports.transactions() as work:
-        portfolios = [portfolio.name for portfolio in work.portfolios.all()]
-        rows = work.history.newest(None, len(portfolios) or 1)
+        stored = work.portfolios.all()
+        newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1)]
+    portfolios = [portfolio.name for portfolio in stored]
     if as_json:
         print_json({"url": processes.url, "data_dir": str(session.data_dir), "portfolios": portfolios})
         return
     console.print(f"\nReady after {seconds:.0f} s. Data: {session.data_dir}", soft_wrap=True)
-    for name, record in rows:
+    for name, record in newest:
         result = "done" if record.success else "failed"
         console.print(
             f"  {name}: {result}, value {money(record.portfolio_value)}, traded "
