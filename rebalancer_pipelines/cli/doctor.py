@@ -76,15 +76,19 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check everything the program stands on; exit 1 when something needs a remedy."""
-    with open_session(data_dir) as session:
-        findings = [
-            _examine("database", lambda: f"PostgreSQL {server_version(session.services.database_url)}"),
-            _examine("schema", lambda: check_schema(session.services.database_url)),
-            _examine("redis", lambda: _redis(session)),
-            _examine("dagster daemon", lambda: _daemon(session)),
-            _examine("clock", lambda: _clock(session)),
-            *_venues(session),
-        ]
+    try:
+        with open_session(data_dir) as session:
+            findings = [
+                _examine("database", lambda: f"PostgreSQL {server_version(session.services.database_url)}"),
+                _examine("schema", lambda: check_schema(session.services.database_url)),
+                _examine("redis", lambda: _redis(session)),
+                _examine("dagster daemon", lambda: _daemon(session)),
+                _examine("clock", lambda: _clock(session)),
+                *_venues(session),
+            ]
+    except RebalancerError as error:
+        # Without a database there is nothing further to look at.
+        findings = [Finding("database", ok=False, detail=str(error))]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -17,6 +17,16 @@ def prepare_dagster(session: Session) -> dict[str, str]:
     return environment
 
 
+def close_dead_runs(session: Session) -> None:
+    """Tell Dagster which runs ended with a process that was killed. For the start, after recovery."""
+    import dagster as dg  # noqa: PLC0415 - two seconds that only the start pays for
+
+    from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs  # noqa: PLC0415
+
+    with dg.DagsterInstance.get() as instance:
+        fail_dead_runs(instance, session.ports)
+
+
 def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
     """Run the job `rebalance` for one portfolio to its end; returns Dagster's run id, whatever came of it."""
     prepare_dagster(session)

@@ -22,7 +22,7 @@ from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_all_accounts
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
-from rebalancer_pipelines.cli.launch import launch_rebalance, prepare_dagster
+from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, money, print_json
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, open_session
@@ -58,6 +58,7 @@ def up(
         )
         try:
             processes.start()
+            close_dead_runs(session)
             if not no_demo:
                 _run_demo(session, quiet=as_json)
             processes.open_ui()
