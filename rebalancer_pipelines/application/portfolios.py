@@ -36,6 +36,7 @@ def create_portfolio(
         account = work.accounts.get(draft.account)
     _check_markets(draft, ports.venues.connect(account).markets())
     with ports.transactions() as work:
+        work.accounts.lock(account.id)
         portfolio = _store(ports, work, draft, account)
         if allocations:
             _check_available("allocate", allocations, work.ledger.books(account.id).unallocated)
@@ -102,6 +103,7 @@ def allocate_money(ports: Ports, name: str, amounts: Mapping[Currency, Decimal],
     if origin and origin.account_id != portfolio.account_id:
         raise InvalidInputError("from", source, "lives on another account; books move within one account only")
     with holding(ports, account), ports.transactions() as work:
+        work.accounts.lock(account.id)
         books = work.ledger.books(account.id)
         _check_available("allocate", amounts, books.of(origin.id) if origin else books.unallocated)
         transfer(work, portfolio, amounts, ports.clock.now(), source=origin)

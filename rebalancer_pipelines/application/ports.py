@@ -184,6 +184,10 @@ class Accounts(Protocol):
         """Delete an account without portfolios. Raises `InvalidInputError` naming those that use it."""
         ...
 
+    def lock(self, account_id: UUID) -> None:
+        """Make whoever else moves money between the account's books wait until this transaction ends."""
+        ...
+
     def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None) -> None:
         """Allow or stop trading, with the reason people see."""
         ...

@@ -20,8 +20,8 @@ def totals_of(balances: Holdings) -> dict[Currency, Decimal]:
 
 def adopt_opening_balance(work: UnitOfWork, account: Account, balances: Holdings, now: datetime) -> None:
     """Book what an account holds when it is first seen; an account with any entry is left alone."""
-    books = work.ledger.books(account.id)
-    if books.is_untouched:
+    work.accounts.lock(account.id)
+    if work.ledger.books(account.id).is_untouched:
         work.ledger.append(
             [
                 LedgerEntry(account.id, None, LedgerEntryKind.DEPOSIT, currency, amount, "opening balance", now)
@@ -32,6 +32,7 @@ def adopt_opening_balance(work: UnitOfWork, account: Account, balances: Holdings
 
 def claim_for_sole_portfolio(work: UnitOfWork, account: Account, now: datetime) -> None:
     """With one portfolio on an account, everything there is its own: move the unallocated book to it."""
+    work.accounts.lock(account.id)
     portfolios = work.portfolios.on_account(account.id)
     if len(portfolios) == 1:
         transfer(work, portfolios[0], work.ledger.books(account.id).unallocated, now, source=None)

@@ -7,6 +7,7 @@ import dagster as dg
 
 from rebalancer_pipelines.application.rebalance.observe_prices import observe_prices
 from rebalancer_pipelines.application.rebalance.start import RebalanceRequest, start_rebalance
+from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.metadata import balances_metadata, prices_metadata
@@ -19,7 +20,24 @@ class RebalanceOptions(dg.Config):
     """How a rebalance is to be run. `triggered_by`: scheduler, sensor, manual, api or backfill."""
 
     dry_run: bool = False
-    triggered_by: str = "manual"
+    triggered_by: str = TriggeredBy.MANUAL.value
+
+    def request(self, context: dg.AssetExecutionContext) -> RebalanceRequest:
+        """What the run asks for. Raises `InvalidInputError` when it could not bring a rebalance to its end."""
+        if self.triggered_by not in set(TriggeredBy):
+            raise InvalidInputError(
+                "triggered_by", self.triggered_by, f"is unknown; use one of {', '.join(TriggeredBy)}"
+            )
+        if "rebalance_history" not in {node.name for node in context.op_execution_context.job_def.nodes}:
+            raise InvalidInputError(
+                "selection", None, "account_balances begins a rebalance; select all six assets with it"
+            )
+        return RebalanceRequest(
+            portfolio=context.partition_key,
+            dry_run=self.dry_run,
+            triggered_by=TriggeredBy(self.triggered_by),
+            dagster_run_id=context.run.run_id,
+        )
 
 
 @dg.asset(
@@ -34,14 +52,8 @@ def account_balances(
     context: dg.AssetExecutionContext, config: RebalanceOptions, rebalancer: Rebalancer
 ) -> dg.MaterializeResult:
     """Start the rebalance."""
-    request = RebalanceRequest(
-        portfolio=context.partition_key,
-        dry_run=config.dry_run,
-        triggered_by=TriggeredBy(config.triggered_by),
-        dagster_run_id=context.run.run_id,
-    )
     with rebalancer.ports() as ports:
-        state = start_rebalance(ports, request)
+        state = start_rebalance(ports, config.request(context))
     return dg.MaterializeResult(
         metadata=balances_metadata(state), check_results=[checks.gate(checks.LEDGER_EQUALS_VENUE, state.denial)]
     )

@@ -67,6 +67,10 @@ class PostgresAccounts:
             raise InvalidInputError("account", name, f"is used by {', '.join(users)}; delete them first")
         self._session.execute(delete(AccountRow).where(AccountRow.id == account_id))
 
+    def lock(self, account_id: UUID) -> None:
+        """Hold the account's row until the transaction ends."""
+        self._session.execute(select(AccountRow.id).where(AccountRow.id == account_id).with_for_update())
+
     def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None) -> None:
         """Allow or stop trading."""
         changed = self._session.scalar(
