@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.tables import Base
 from rebalancer_pipelines.domain.errors import InvalidInputError
 
-# Two starts at once migrate once: the second waits for this lock and finds nothing left to do.
 _LOCK = 7_214_960_331
+_PATIENCE_SECONDS = 300
+_PAUSE_SECONDS = 0.1
+
+
+@contextmanager
+def _alone(connection: Connection) -> Generator[None]:
+    """Two starts at once migrate once: the second waits here and then finds nothing left to do.
+
+    It asks again and again, since a session that waits inside a statement would block CREATE INDEX CONCURRENTLY.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one()
+        connection.commit()
+        if mine:
+            break
+        if time.monotonic() > deadline:
+            raise CommandError(
+                "another process has been migrating this database for minutes; try again when it is done"
+            )
+        time.sleep(_PAUSE_SECONDS)
+    # A migration must not queue behind a long transaction, since every rebalance would queue behind it.
+    connection.execute(text("SET lock_timeout = '30s'"))
+    connection.commit()
+    try:
+        yield
+    finally:
+        # A connection that was lost has lost its lock, too.
+        if not connection.invalidated:
+            connection.rollback()
+            connection.execute(text("RESET lock_timeout"))
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+            connection.commit()
 
 
 def _ours(name: str | None, kind: str, _parents: object) -> bool:
@@ -21,11 +57,7 @@ def _ours(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def _run(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
-    # A migration must not queue behind a long transaction, since every rebalance would queue behind it.
-    connection.execute(text("SET lock_timeout = '30s'"))
-    connection.commit()
-    try:
+    with _alone(connection):
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
@@ -35,11 +67,6 @@ def _run(connection: Connection) -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
-    finally:
-        connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-        connection.execute(text("RESET lock_timeout"))
-        connection.commit()
 
 
 def _main() -> None:

@@ -10,27 +10,40 @@ revision: str = "0001"
 down_revision: str | None = None
 
 _APPEND_ONLY = """
-CREATE FUNCTION ledger_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_entry_is_append_only() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
-    -- A foreign key's own action runs inside a trigger: losing a deleted portfolio or fill is its work, and allowed.
-    IF pg_trigger_depth() = 1 THEN
-        RAISE EXCEPTION 'the ledger is append-only: book a correcting entry instead' USING ERRCODE = 'check_violation';
+    -- A foreign key's own action runs inside a trigger, so it comes in at a depth of 2. Whoever deletes a portfolio or
+    -- a fill may take its id from the entries, and nothing else of them; an account goes with its whole ledger.
+    IF pg_trigger_depth() > 1 THEN
+        IF TG_OP = 'DELETE' THEN
+            RETURN OLD;
+        END IF;
+        IF TG_OP = 'UPDATE' THEN
+            OLD.portfolio_id := CASE WHEN NEW.portfolio_id IS NOT NULL THEN OLD.portfolio_id END;
+            OLD.fill_id := CASE WHEN NEW.fill_id IS NOT NULL THEN OLD.fill_id END;
+            IF OLD IS NOT DISTINCT FROM NEW THEN
+                RETURN NEW;
+            END IF;
+        END IF;
     END IF;
-    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    RAISE EXCEPTION 'the ledger is append-only: book a correcting entry instead' USING ERRCODE = 'check_violation';
 END $$;
 CREATE TRIGGER ledger_entry_is_append_only BEFORE UPDATE OR DELETE ON ledger_entry
     FOR EACH ROW EXECUTE FUNCTION ledger_entry_is_append_only();
+CREATE TRIGGER ledger_entry_is_never_emptied BEFORE TRUNCATE ON ledger_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_entry_is_append_only();
 """
 
 _NO_OVERFILL = """
-CREATE FUNCTION fills_stay_within_the_order() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION fills_stay_within_the_order() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 DECLARE ordered numeric;
 BEGIN
-    -- The lock makes two writers of one order's fills see each other.
-    SELECT quantity INTO ordered FROM order_intent WHERE id = NEW.order_intent_id FOR UPDATE;
+    -- The lock makes two writers of one order's fills see each other. A stronger one would deadlock: both hold the
+    -- key of the order already, since their fills refer to it.
+    SELECT quantity INTO ordered FROM order_intent WHERE id = NEW.order_intent_id FOR NO KEY UPDATE;
     IF (SELECT sum(quantity) FROM fill WHERE order_intent_id = NEW.order_intent_id) > ordered THEN
         RAISE EXCEPTION 'the fills of order % exceed its quantity %', NEW.order_intent_id, ordered
-            USING ERRCODE = 'check_violation';
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'fills_stay_within_the_order';
     END IF;
     RETURN NULL;
 END $$;
@@ -109,6 +122,10 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "limit_price > 0 AND limit_price < 'Infinity'", name=op.f("ck_paper_order_limit_price_valid")
+        ),
+        sa.CheckConstraint("quantity > 0 AND quantity < 'Infinity'", name=op.f("ck_paper_order_quantity_valid")),
         sa.CheckConstraint("side IN ('buy', 'sell')", name=op.f("ck_paper_order_side_known")),
         sa.CheckConstraint(
             "status IN ('open', 'closed', 'canceled', 'expired')", name=op.f("ck_paper_order_status_known")
@@ -188,6 +205,9 @@ def upgrade() -> None:
         sa.Column("fee", sa.Numeric(), nullable=False),
         sa.Column("fee_currency", sa.Text(), nullable=False),
         sa.Column("executed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("fee > '-Infinity' AND fee < 'Infinity'", name=op.f("ck_paper_trade_fee_valid")),
+        sa.CheckConstraint("price > 0 AND price < 'Infinity'", name=op.f("ck_paper_trade_price_valid")),
+        sa.CheckConstraint("quantity > 0 AND quantity < 'Infinity'", name=op.f("ck_paper_trade_quantity_valid")),
         sa.ForeignKeyConstraint(
             ["order_id"], ["paper_order.id"], name=op.f("fk_paper_trade_order_id"), ondelete="CASCADE"
         ),
@@ -213,6 +233,10 @@ def upgrade() -> None:
         sa.Column("plan_hash", sa.Text(), nullable=True),
         sa.CheckConstraint("status IN ('active', 'finished')", name=op.f("ck_rebalance_status_known")),
         sa.CheckConstraint(
+            "(status = 'finished') = (finished_at IS NOT NULL)", name=op.f("ck_rebalance_finished_at_matches_status")
+        ),
+        sa.CheckConstraint("(plan IS NULL) = (plan_hash IS NULL)", name=op.f("ck_rebalance_plan_has_its_hash")),
+        sa.CheckConstraint(
             "triggered_by IN ('scheduler', 'sensor', 'manual', 'api', 'backfill')",
             name=op.f("ck_rebalance_triggered_by_known"),
         ),
@@ -225,6 +249,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rebalance")),
         sa.UniqueConstraint("dagster_run_id", "portfolio_id", name=op.f("uq_rebalance_dagster_run_id_portfolio_id")),
     )
+    op.create_index(op.f("ix_rebalance_portfolio_id"), "rebalance", ["portfolio_id"], unique=False)
     op.create_index(
         "uq_rebalance_active", "rebalance", ["account_id"], unique=True, postgresql_where=sa.text("status = 'active'")
     )
@@ -252,7 +277,7 @@ def upgrade() -> None:
         sa.Column("orders", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("errors", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("triggered_by", sa.Text(), nullable=False),
-        sa.Column("duration_ms", sa.Integer(), nullable=False),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=False),
         sa.Column("plan_hash", sa.Text(), nullable=True),
         sa.Column("dagster_run_id", sa.Text(), nullable=True),
         sa.CheckConstraint(
@@ -264,6 +289,13 @@ def upgrade() -> None:
             name=op.f("ck_rebalance_history_triggered_by_known"),
         ),
         sa.CheckConstraint("duration_ms >= 0", name=op.f("ck_rebalance_history_duration_ms_valid")),
+        sa.CheckConstraint(
+            "fees_paid > '-Infinity' AND fees_paid < 'Infinity'", name=op.f("ck_rebalance_history_fees_paid_valid")
+        ),
+        sa.CheckConstraint(
+            "portfolio_value > '-Infinity' AND portfolio_value < 'Infinity'",
+            name=op.f("ck_rebalance_history_portfolio_value_valid"),
+        ),
         sa.CheckConstraint(
             "orders_planned >= 0 AND orders_executed >= 0 AND orders_failed >= 0",
             name=op.f("ck_rebalance_history_order_counts_valid"),
@@ -333,9 +365,11 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("price > 0 AND price < 'Infinity'", name=op.f("ck_order_intent_price_valid")),
         sa.CheckConstraint("quantity > 0 AND quantity < 'Infinity'", name=op.f("ck_order_intent_quantity_valid")),
+        sa.CheckConstraint("sequence >= 0", name=op.f("ck_order_intent_sequence_valid")),
         sa.CheckConstraint("side IN ('buy', 'sell')", name=op.f("ck_order_intent_side_known")),
         sa.CheckConstraint(
-            "state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'CANCELING', 'FILLED', 'PARTIALLY_FILLED', 'CANCELED', 'EXPIRED', 'REJECTED', 'NOT_ACCEPTED', 'NEEDS_REVIEW', 'DENIED', 'VOID')",
+            "state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'CANCELING', 'FILLED', 'PARTIALLY_FILLED', 'CANCELED', "
+            "'EXPIRED', 'REJECTED', 'NOT_ACCEPTED', 'NEEDS_REVIEW', 'DENIED', 'VOID')",
             name=op.f("ck_order_intent_state_known"),
         ),
         sa.ForeignKeyConstraint(
@@ -397,6 +431,7 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("ask > 0 AND ask < 'Infinity'", name=op.f("ck_price_mark_ask_valid")),
         sa.CheckConstraint("bid > 0 AND bid <= ask", name=op.f("ck_price_mark_bid_valid")),
+        sa.CheckConstraint("mid >= bid AND mid <= ask", name=op.f("ck_price_mark_mid_valid")),
         sa.ForeignKeyConstraint(
             ["rebalance_id"], ["rebalance.id"], name=op.f("fk_price_mark_rebalance_id"), ondelete="CASCADE"
         ),

@@ -22,7 +22,7 @@ def open_account(
     between, the account exists and its opening balance is booked when it is first used.
     """
     parse_name(name, field="name")
-    ports.venues.check(venue, price_source)
+    ports.venues.check(venue, price_source, deposits)
     with ports.transactions() as work:
         account = work.accounts.add(name, venue, price_source, ports.clock.now())
         work.activity.add("account.opened", name, {"venue": venue, "prices": price_source}, ports.clock.now())

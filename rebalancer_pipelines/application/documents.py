@@ -15,9 +15,11 @@ from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.order import Fill, Order
 from rebalancer_pipelines.domain.plan import PlannedOrder, RebalancePlan, SkippedCurrency, SkipReason
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord
-from rebalancer_pipelines.domain.values import Currency, exact_sum, plain
+from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum, plain
 
 Document = dict[str, Any]
+
+_QUOTIENT_STEP = Decimal("1E-12")
 
 
 def moment(value: datetime | None) -> str | None:
@@ -28,6 +30,11 @@ def moment(value: datetime | None) -> str | None:
 def number(value: Decimal | None) -> str | None:
     """A decimal in full as text."""
     return plain(value) if value is not None else None
+
+
+def _readable(price: Decimal | None) -> Decimal | None:
+    """A quotient to twelve decimals: the fills beside it hold the exact figures."""
+    return EXACT.quantize(price, _QUOTIENT_STEP) if price is not None else None
 
 
 def plan_document(portfolio: str, plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> Document:
@@ -78,7 +85,7 @@ def order_document(order: Order) -> Document:
         "filled_quantity": plain(order.filled_quantity),
         "price": plain(order.price),
         "limit_price": plain(order.limit_price),
-        "average_price": number(order.average_price),
+        "average_price": number(_readable(order.average_price)),
         "notional": plain(order.filled_notional),
         "fee": plain(exact_sum(fees.values())),
         "fee_currency": fee_currency,

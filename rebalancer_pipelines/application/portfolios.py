@@ -100,6 +100,8 @@ def allocate_money(ports: Ports, name: str, amounts: Mapping[Currency, Decimal],
         portfolio = work.portfolios.get(name)
         origin = work.portfolios.get(source) if source else None
         account = work.accounts.by_id(portfolio.account_id)
+    if origin and origin.id == portfolio.id:
+        raise InvalidInputError("from", source, "is the portfolio itself; name another one or leave --from out")
     if origin and origin.account_id != portfolio.account_id:
         raise InvalidInputError("from", source, "lives on another account; books move within one account only")
     with holding(ports, account), ports.transactions() as work:

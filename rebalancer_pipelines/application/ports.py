@@ -152,8 +152,8 @@ class Venues(Protocol):
         """The account at its venue. Raises `InvalidInputError` when the venue is unknown."""
         ...
 
-    def check(self, venue: str, price_source: str) -> None:
-        """Raise `InvalidInputError` unless an account can be opened there with these prices."""
+    def check(self, venue: str, price_source: str, deposits: Collection[Currency] = ()) -> None:
+        """Raise `InvalidInputError` unless an account can be opened there with these prices and deposits."""
         ...
 
     def fund(self, account: Account, deposits: Mapping[Currency, Decimal]) -> None:

@@ -45,8 +45,11 @@ def list_accounts(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(accounts)
         return
-    keys = ("name", "venue", "prices", "trading_state", "trading_state_reason")
-    print_table("Accounts", keys, ([str(a[key] or "") for key in keys] for a in accounts))
+    rows = (
+        [str(a["name"]), str(a["venue"]), str(a["prices"]), f"{a['trading_state']} {a['trading_state_reason'] or ''}"]
+        for a in accounts
+    )
+    print_table("Accounts", ("name", "venue", "prices", "trading"), rows)
 
 
 @app.command("show")

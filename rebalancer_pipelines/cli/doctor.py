@@ -15,7 +15,7 @@ from rebalancer_pipelines.adapters.redis.connection import ping_redis
 from rebalancer_pipelines.application.documents import history_document, moment
 from rebalancer_pipelines.cli.launch import prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import console, money, print_json, print_table
+from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table
 from rebalancer_pipelines.cli.session import Session, open_session
 from rebalancer_pipelines.cli.up import running_pid
 from rebalancer_pipelines.domain.errors import RebalancerError
@@ -67,7 +67,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             "yes" if p.enabled else "no",
             "-" if not (record := last[p.name]) else "done" if record.success else "failed",
             money(record.portfolio_value if record else None),
-            (moment(p.next_rebalance_at) or "-")[:16].replace("T", " "),
+            minute(moment(p.next_rebalance_at)),
         )
         for p in portfolios
     ]

@@ -14,7 +14,7 @@ from rebalancer_pipelines.domain.values import Currency, parse_currency, parse_p
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", help="Where the embedded database keeps its data [env: REBALANCER_DATA_DIR].", show_default=False
+        "--data-dir", help="Where the embedded database keeps its data (env: REBALANCER_DATA_DIR).", show_default=False
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -48,3 +48,8 @@ def price_notice(document: dict[str, Any]) -> str:
         shown = datetime.fromisoformat(document["recorded_at"])
         return f"RECORDED market, showing {shown:%Y-%m-%d %H:%M} UTC: not today's prices"
     return f"prices: {document['price_source']} at {document['priced_at']}"
+
+
+def minute(moment: str | None) -> str:
+    """A time to the minute, in UTC, for people."""
+    return moment[:16].replace("T", " ") if moment else "-"

@@ -20,7 +20,7 @@ from rebalancer_pipelines.application.portfolios import (
     update_portfolio,
 )
 from rebalancer_pipelines.cli.options import AsJson, DataDir, parse_amounts
-from rebalancer_pipelines.cli.output import console, print_json, print_table
+from rebalancer_pipelines.cli.output import console, minute, print_json, print_table
 from rebalancer_pipelines.cli.session import Session, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.portfolio import Portfolio
@@ -31,14 +31,14 @@ app = typer.Typer(help="Portfolios: what to hold, and when to return to it.", no
 Weights = Annotated[
     str, typer.Option(help="Percent per currency: BTC=50,ETH=30,EUR=20; without a number, an equal share.")
 ]
-Interval = Annotated[str | None, typer.Option(help="hourly, daily, weekly or monthly [default: weekly].")]
-Threshold = Annotated[str | None, typer.Option(help="Smallest order value, in valuation currency [default: 10].")]
+Interval = Annotated[str | None, typer.Option(help="hourly, daily, weekly or monthly (default: weekly).")]
+Threshold = Annotated[str | None, typer.Option(help="Smallest order value, in valuation currency (default: 10).")]
 Band = Annotated[str | None, typer.Option(help="Trade only once a weight has left its band, in percent.")]
 BandKind = Annotated[str | None, typer.Option(help="absolute (points) or relative (percent of the target).")]
 MaxOrders = Annotated[str | None, typer.Option(help="Most orders of one rebalance, largest drifts first.")]
-CashReserve = Annotated[str | None, typer.Option(help="Fraction of the value that buys leave in cash [default: 0.01].")]
-TimeZone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin [default: UTC].")]
-Currency = Annotated[str | None, typer.Option(help="Currency of value and settlement [default: EUR].")]
+CashReserve = Annotated[str | None, typer.Option(help="Fraction of the value that buys leave in cash (default: 0.01).")]
+TimeZone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin (default: UTC).")]
+Currency = Annotated[str | None, typer.Option(help="Currency of value and settlement (default: EUR).")]
 Description = Annotated[str | None, typer.Option(help="A few words.")]
 
 
@@ -87,6 +87,8 @@ def create(
         print_json(document)
         return
     console.print(f"Portfolio {name} is created. See what it would trade: [bold]rebalancer plan {name}[/bold]")
+    if not document["book"]:
+        console.print(f"It holds nothing yet: [bold]rebalancer portfolio allocate {name} EUR=AMOUNT[/bold]")
 
 
 @app.command("list")
@@ -99,8 +101,20 @@ def list_portfolios(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(documents)
         return
-    columns = ("name", "account", "interval", "enabled", "last_rebalanced_at", "next_rebalance_at")
-    print_table("Portfolios", columns, ([str(d[c] if d[c] is not None else "-") for c in columns] for d in documents))
+    rows = (
+        (
+            d["name"],
+            d["account"],
+            _shown(d["weights"]),
+            d["interval"],
+            "yes" if d["enabled"] else "no",
+            minute(d["last_rebalanced_at"]),
+            minute(d["next_rebalance_at"]),
+        )
+        for d in documents
+    )
+    columns = ("name", "account", "weights", "interval", "enabled", "last rebalanced", "next due")
+    print_table("Portfolios", columns, rows)
 
 
 @app.command("show")

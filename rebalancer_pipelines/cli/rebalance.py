@@ -10,7 +10,7 @@ from rebalancer_pipelines.application.documents import history_document
 from rebalancer_pipelines.application.rebalance.propose import preview_plan
 from rebalancer_pipelines.cli.launch import launch_rebalance
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import console, money, price_notice, print_json, print_table
+from rebalancer_pipelines.cli.output import console, minute, money, price_notice, print_json, print_table
 from rebalancer_pipelines.cli.session import open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError
 
@@ -97,7 +97,7 @@ def _print_history(documents: list[dict[str, Any]]) -> None:
     columns = ("executed at", "portfolio", "result", "mode", "value", "traded", "fees", "orders", "by")
     rows = (
         (
-            d["executed_at"][:19].replace("T", " "),
+            minute(d["executed_at"]),
             d["portfolio"],
             "[green]done[/green]" if d["success"] else "[red]failed[/red]",
             "dry run" if d["dry_run"] else "trade",

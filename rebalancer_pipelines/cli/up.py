@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from rebalancer_pipelines.adapters.embedded.data_directory import prepared_data_dir
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
 from rebalancer_pipelines.adapters.embedded.services import running_database
@@ -47,7 +48,7 @@ def up(
     pace = parse_positive(speed, field="speed") if speed is not None else None
     folder = chosen_data_dir(data_dir)
     started = time.monotonic()
-    with open_session(data_dir) as session, _only_one(folder), _free(port):
+    with _free(port), _only_one(folder), open_session(data_dir) as session:
         if pace is not None:
             with open_engine(session.services.database_url) as engine:
                 change_speed(engine, pace, session.ports.clock.now())
@@ -104,7 +105,12 @@ def _read_pid(folder: Path) -> int | None:
 
 @contextmanager
 def _only_one(folder: Path) -> Generator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        prepared_data_dir(folder)
+    except OSError as error:
+        raise InvalidInputError(
+            "data_dir", str(folder), f"cannot be made: {error.strerror}; choose another --data-dir"
+        ) from None
     lock = FileLock(folder / "up.lock")
     if not lock.try_exclusive():
         raise RebalancerError(

@@ -63,5 +63,6 @@ def _occurrence(interval: RebalanceInterval, start: datetime, step: int) -> date
         day = date(year, month + 1, min(start.day, monthrange(year, month + 1)[1]))
     else:
         day = start.date() + timedelta(days=step * (7 if interval is RebalanceInterval.WEEKLY else 1))
-    # fold 0 takes the first of two equal wall-clock times, and in a gap reads the offset before the jump.
-    return datetime.combine(day, start.time(), tzinfo=start.tzinfo).astimezone(UTC)
+    # fold 0 takes the first of two equal wall-clock times, and in a gap reads the offset before the jump. An anchor in
+    # the second of two would hand its own fold on.
+    return datetime.combine(day, start.time().replace(fold=0), tzinfo=start.tzinfo).astimezone(UTC)

@@ -84,8 +84,8 @@ class PriceLimits:
     max_spread_percent: Decimal = Decimal(2)
 
 
-def check_price(mark: PriceMark | None, symbol: str, *, now: datetime, limits: PriceLimits) -> None:
-    """Raise `DeniedError` when a quote is missing, not positive, crossed, too wide or too old.
+def check_quote(mark: PriceMark | None, symbol: str) -> PriceMark:
+    """Return a quote that may be reckoned with. Raises `DeniedError` when it is missing, not positive or crossed.
 
     A missing price is never zero and never drops a currency: the whole rebalance is refused instead.
     """
@@ -102,6 +102,12 @@ def check_price(mark: PriceMark | None, symbol: str, *, now: datetime, limits: P
             DenialReason.PRICE_INVALID,
             f"{symbol} is crossed: bid {plain(mark.bid)} above ask {plain(mark.ask)}; wait for a sound quote",
         )
+    return mark
+
+
+def check_price(mark: PriceMark | None, symbol: str, *, now: datetime, limits: PriceLimits) -> None:
+    """Raise `DeniedError` when a quote is missing, not positive, crossed, too wide or too old to trade on."""
+    mark = check_quote(mark, symbol)
     if mark.spread_percent > limits.max_spread_percent:
         raise DeniedError(
             DenialReason.PRICE_INVALID,

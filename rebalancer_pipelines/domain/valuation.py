@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
 
-from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
-from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.market import PriceMark, check_quote
 from rebalancer_pipelines.domain.portfolio import Holdings
 from rebalancer_pipelines.domain.values import EXACT, HUNDRED, ZERO, Currency, exact_sum
 from rebalancer_pipelines.domain.weights import TargetWeights
@@ -76,7 +75,7 @@ def percent_of(part: Decimal, whole: Decimal) -> Decimal:
 def value_holdings(
     weights: TargetWeights, valuation_currency: Currency, holdings: Holdings, prices: Mapping[str, PriceMark]
 ) -> PortfolioValuation:
-    """Value holdings at mid. Raises `DeniedError` (PRICE_INVALID) when a managed currency has no price."""
+    """Value holdings at mid. Raises `DeniedError` (PRICE_INVALID) when a managed currency has no sound price."""
     managed = managed_currencies(weights, valuation_currency)
     positions: list[Position] = []
     for currency in managed:
@@ -85,13 +84,8 @@ def value_holdings(
         if currency == valuation_currency:
             positions.append(Position(currency, quantity, quantity))
             continue
-        mark = prices.get(market_symbol(currency, valuation_currency))
-        if mark is None:
-            raise DeniedError(
-                DenialReason.PRICE_INVALID,
-                f"no price for {market_symbol(currency, valuation_currency)}; "
-                "nothing is traded until its price source has one again",
-            )
+        symbol = market_symbol(currency, valuation_currency)
+        mark = check_quote(prices.get(symbol), symbol)
         positions.append(Position(currency, quantity, EXACT.multiply(quantity, mark.mid)))
     unmanaged = tuple((c, h.total) for c, h in sorted(holdings.items()) if c not in managed and h.total)
     return PortfolioValuation(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 
 from sqlalchemy import Engine
 
 from rebalancer_pipelines.adapters.prices.live import LivePrices
-from rebalancer_pipelines.adapters.prices.recorded import RecordedPrices
+from rebalancer_pipelines.adapters.prices.recorded import MARKETS, RecordedPrices
 from rebalancer_pipelines.adapters.prices.recorded_clock import read_clock
-from rebalancer_pipelines.adapters.venues.paper.balances import move_balances
+from rebalancer_pipelines.adapters.venues.paper.balances import lock_account, move_balances
 from rebalancer_pipelines.adapters.venues.paper.venue import PaperVenue
 from rebalancer_pipelines.application.ports import Clock, PriceSource, Venue
 from rebalancer_pipelines.domain.errors import InvalidInputError
@@ -54,12 +54,14 @@ class VenueRegistry:
         self.check(account.venue, account.price_source)
         return _VENUES[account.venue](self._engine, self._clock, account, self._prices(account.price_source))
 
-    def check(self, venue: str, price_source: str) -> None:
-        """Raise `InvalidInputError` unless an account can be opened there with these prices."""
+    def check(self, venue: str, price_source: str, deposits: Collection[Currency] = ()) -> None:
+        """Raise `InvalidInputError` unless an account can be opened there with these prices and deposits."""
         if venue not in _VENUES:
             raise InvalidInputError("venue", venue, _remedy(venue))
         if price_source not in _PRICE_SOURCES:
             raise InvalidInputError("prices", price_source, f"is not a price source; use {' or '.join(_PRICE_SOURCES)}")
+        if price_source == "recorded":
+            _check_recorded(deposits)
 
     def fund(self, account: Account, deposits: Mapping[Currency, Decimal]) -> None:
         """Put play money on a paper account, all of it or none.
@@ -72,12 +74,21 @@ class VenueRegistry:
             if not amount.is_finite() or amount <= ZERO:
                 raise InvalidInputError(f"deposit.{currency}", str(amount), "must be a number greater than 0")
         with self._engine.begin() as connection:
+            lock_account(connection, account.id)
             move_balances(connection, account.id, deposits)
 
     def _prices(self, name: str) -> PriceSource:
         if name not in self._price_sources:
             self._price_sources[name] = _PRICE_SOURCES[name](self._engine, self._clock)
         return self._price_sources[name]
+
+
+def _check_recorded(deposits: Collection[Currency]) -> None:
+    """A currency that the recording does not know could never be traded; live markets are only known once asked."""
+    known = {c for market in MARKETS.values() for c in (market.base_currency, market.quote_currency)}
+    for currency in deposits:
+        if currency not in known:
+            raise InvalidInputError(f"deposit.{currency}", None, f"is not recorded; use {', '.join(sorted(known))}")
 
 
 def _remedy(venue: str) -> str:

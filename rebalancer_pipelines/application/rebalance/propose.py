@@ -10,6 +10,7 @@ from uuid import uuid4
 from rebalancer_pipelines.application.documents import Document, plan_document
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
+from rebalancer_pipelines.application.rebalance.value_portfolio import check_worth
 from rebalancer_pipelines.application.reconcile import check_books, portfolio_holdings
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import Market, PriceLimits, PriceMark, check_price
@@ -82,6 +83,7 @@ def preview_plan(ports: Ports, portfolio_name: str) -> Document:
         # A rebalance would first move what no portfolio owns to the only one there is.
         book = {currency: holding.total for currency, holding in balances.items()}
     plan = propose(portfolio, portfolio_holdings(book, balances), prices, venue.markets(), venue.fees())
+    check_worth(portfolio, plan.value, plan.valuation_currency)
     return plan_document(portfolio.name, plan, prices)
 
 

@@ -39,7 +39,7 @@ def value_portfolio(ports: Ports, stage: Stage) -> ValuedPortfolio:
         work.rebalances.store_positions(rebalance.id, PositionPhase.BEFORE, positions)
         work.rebalances.store_value(rebalance.id, valuation.value)
         work.commit()
-    denial = denial_of(ports, rebalance, lambda: _check_worth(portfolio, valuation))
+    denial = denial_of(ports, rebalance, lambda: check_worth(portfolio, valuation.value, valuation.valuation_currency))
     return ValuedPortfolio(valuation, positions, denial)
 
 
@@ -64,11 +64,12 @@ def weigh(
     )
 
 
-def _check_worth(portfolio: Portfolio, valuation: PortfolioValuation) -> None:
-    if valuation.value <= ZERO:
-        name, currency = portfolio.name, valuation.valuation_currency
+def check_worth(portfolio: Portfolio, value: Decimal, currency: Currency) -> None:
+    """Raise `DeniedError` (NOTHING_TO_DIVIDE) for a portfolio without value."""
+    if value <= ZERO:
+        name = portfolio.name
         raise DeniedError(
             DenialReason.NOTHING_TO_DIVIDE,
-            f"portfolio {name} is worth {plain(valuation.value)} {currency}; give it money with "
-            f"'rebalancer portfolio allocate {name} {currency}=AMOUNT' or deposit at its venue",
+            f"portfolio {name} is worth {plain(value)} {currency}; give it money with "
+            f"'rebalancer portfolio allocate {name} {currency}=AMOUNT', of another portfolio with --from",
         )

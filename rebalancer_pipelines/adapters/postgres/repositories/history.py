@@ -40,7 +40,7 @@ class PostgresHistory:
         )
         if portfolio_id is not None:
             statement = statement.where(RebalanceHistoryRow.portfolio_id == portfolio_id)
-        return [(name, _record(row)) for name, row in self._session.execute(statement).tuples()]
+        return [(name, _record(row)) for name, row in self._session.execute(statement)]
 
 
 def _record(row: RebalanceHistoryRow) -> RebalanceRecord:

@@ -131,7 +131,7 @@ class PostgresOrders:
             .returning(FillRow.trade_id, FillRow.id)
         )
         try:
-            return dict(self._session.execute(statement).tuples().all())
+            return {row.trade_id: row.id for row in self._session.execute(statement)}
         except IntegrityError as error:
             if isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == FILLS_WITHIN_ORDER:
                 raise RebalancerError(

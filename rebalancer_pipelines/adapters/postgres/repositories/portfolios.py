@@ -95,7 +95,7 @@ class PostgresPortfolios:
             )
             .order_by(OrderIntentRow.id)
             .with_for_update()
-        ).tuples()
+        )
         at_venue = [order for order, state in unfinished if OrderState(state).may_be_at_venue]
         if at_venue:
             raise InvalidInputError(
@@ -134,7 +134,7 @@ class PostgresPortfolios:
         statement = select(TargetWeightRow.portfolio_id, TargetWeightRow.currency, TargetWeightRow.weight).where(
             TargetWeightRow.portfolio_id.in_(portfolio_ids)
         )
-        for portfolio_id, currency, weight in self._session.execute(statement).tuples():
+        for portfolio_id, currency, weight in self._session.execute(statement):
             found[portfolio_id][Currency(currency)] = weight
         return found
 

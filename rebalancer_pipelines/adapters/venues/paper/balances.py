@@ -1,4 +1,4 @@
-"""Balances at the paper venue: the rows that it locks, reads and moves."""
+"""Balances at the paper venue: the lock over them, and how they are read and moved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from rebalancer_pipelines.adapters.postgres.tables import PaperBalanceRow
@@ -26,20 +26,17 @@ def read_balances(connection: Connection, account_id: UUID) -> dict[Currency, Ho
     }
 
 
-def lock_balances(connection: Connection, account_id: UUID) -> dict[Currency, Holding]:
-    """Hold every other order of the account back until this transaction ends, and read what it holds."""
-    connection.execute(
-        select(PaperBalanceRow.currency)
-        .where(PaperBalanceRow.account_id == account_id)
-        .order_by(PaperBalanceRow.currency)
-        .with_for_update()
-    ).all()
-    # Read only once the lock is held: a statement that waited would miss the rows that the other transaction added.
-    return read_balances(connection, account_id)
+def lock_account(connection: Connection, account_id: UUID) -> None:
+    """Let no other order or deposit of the account in until this transaction ends.
+
+    One lock for the account, not its rows: an order may add a row, and whoever already waits for the others would
+    take them in another sequence than whoever comes later, until two wait for each other.
+    """
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"paper account {account_id}", 0))))
 
 
 def move_balances(connection: Connection, account_id: UUID, movements: Mapping[Currency, Decimal]) -> None:
-    """Add signed amounts to what the account holds. The database refuses a balance below zero."""
+    """Add signed amounts to what the locked account holds. The database refuses a balance below zero."""
     for currency, amount in sorted(movements.items()):
         # In two steps, because the row of an upsert must be valid by itself and a negative amount is not.
         zero = insert(PaperBalanceRow).values(account_id=account_id, currency=currency, total=ZERO)

@@ -13,7 +13,7 @@ from rebalancer_pipelines.adapters.postgres.tables import PaperOrderRow, PaperTr
 from rebalancer_pipelines.application.ports import OrderTicket, VenueOrder
 from rebalancer_pipelines.domain.market import Market
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderState, settled_state
-from rebalancer_pipelines.domain.values import Currency
+from rebalancer_pipelines.domain.values import Currency, exact_sum
 
 _CLOSED_AS = {
     "closed": OrderState.FILLED,
@@ -105,7 +105,7 @@ def newest_order(connection: Connection, account_id: UUID, client_order_id: str)
         venue_order_id=str(order.id),
         client_order_id=client_order_id,
         fills=fills,
-        closed_as=closed_as and settled_state(order.quantity, sum((f.quantity for f in fills), Decimal(0)), closed_as),
+        closed_as=closed_as and settled_state(order.quantity, exact_sum(f.quantity for f in fills), closed_as),
         reason=order.reason,
     )
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from rebalancer_pipelines.adapters.venues.paper.balances import lock_balances, move_balances, read_balances
+from rebalancer_pipelines.adapters.venues.paper.balances import lock_account, move_balances, read_balances
 from rebalancer_pipelines.adapters.venues.paper.fill_model import Execution, Liquidity, fill_immediately
 from rebalancer_pipelines.adapters.venues.paper.orders import (
     has_open_order,
@@ -136,7 +136,8 @@ class PaperVenue:
     def _place(
         self, connection: Connection, ticket: OrderTicket, market: Market | None, mark: PriceMark | None
     ) -> Accepted | Rejected:
-        balances = lock_balances(connection, self._account_id)
+        lock_account(connection, self._account_id)
+        balances = read_balances(connection, self._account_id)
         # Only now, as an exchange's engine would: the order may have waited for the lock.
         now = self._clock.now()
         if market is None:
@@ -150,6 +151,11 @@ class PaperVenue:
             return Rejected(UNUSABLE_CLIENT_ID)
         if not is_covered(ticket, market, FEES, balances):
             return Rejected(INSUFFICIENT_FUNDS)
+        return self._execute(connection, ticket, market, mark, now)
+
+    def _execute(
+        self, connection: Connection, ticket: OrderTicket, market: Market, mark: PriceMark, now: datetime
+    ) -> Accepted:
         executions = fill_immediately(
             ticket.side,
             ticket.quantity,

@@ -1,0 +1,55 @@
+"""A migrated database that the tests of this folder share; each works on an account of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, insert
+
+from rebalancer_pipelines.adapters.postgres.database import open_engine
+from rebalancer_pipelines.adapters.postgres.schema import migrate
+from rebalancer_pipelines.adapters.postgres.tables import AccountRow
+from rebalancer_pipelines.domain.portfolio import Account, TradingState
+from tests.support.manual_clock import ManualClock
+from tests.support.postgres import database_server as database_server  # noqa: PLC0414 - pytest finds fixtures by name
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(database_server: str) -> str:
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE contract")
+    url = urlunsplit(urlsplit(database_server)._replace(path="/contract"))
+    migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def engine(migrated_database: str) -> Iterator[Engine]:
+    with open_engine(migrated_database) as engine:
+        yield engine
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def account(engine: Engine, request: pytest.FixtureRequest) -> Account:
+    return open_paper_account(engine, request.node.nodeid)
+
+
+def open_paper_account(engine: Engine, name: str) -> Account:
+    """A stored account that holds nothing yet."""
+    with engine.begin() as connection:
+        account_id: UUID = connection.execute(
+            insert(AccountRow).values(name=name, venue="paper", price_source="recorded").returning(AccountRow.id)
+        ).scalar_one()
+    return Account(account_id, name, "paper", "recorded", TradingState.ACTIVE, None, NOON)

@@ -1,0 +1,119 @@
+"""What becomes of an order when the answer of the venue is lost or the venue goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from rebalancer_pipelines.adapters.postgres.database import open_engine
+from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
+from rebalancer_pipelines.application.accounts import open_account
+from rebalancer_pipelines.application.portfolios import create_portfolio, delete_portfolio
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.application.recovery import recover_all_accounts
+from rebalancer_pipelines.domain.errors import DeniedError, InvalidInputError
+from rebalancer_pipelines.domain.values import Currency
+from tests.support.manual_clock import ManualClock
+from tests.support.rebalancing import rebalance
+from tests.support.stored import MORNING, Stored
+
+
+class RunningClock(ManualClock):
+    """Real time, in which sleeping takes none: what a program waits for has passed at once."""
+
+    def __init__(self) -> None:
+        super().__init__(datetime.now(UTC))
+        self._skipped = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._skipped
+
+    def sleep(self, duration: timedelta) -> None:
+        self._skipped += duration
+
+
+@contextmanager
+def patient_ports(url: str) -> Iterator[Ports]:
+    clock = RunningClock()
+    with open_engine(url) as engine:
+        yield Ports(
+            transactions=lambda: PostgresUnitOfWork(engine), venues=VenueRegistry(engine, clock), clock=clock
+        )
+
+
+@pytest.fixture
+def ports(ready_database: str, stored: Stored) -> Iterator[Ports]:
+    stored.show_recording(MORNING)
+    with patient_ports(ready_database) as ports:
+        deposits = {Currency("EUR"): Decimal(1000)}
+        open_account(ports, name="main", venue="paper", price_source="recorded", deposits=deposits)
+        create_portfolio(ports, {"name": "core", "account": "main", "weights": "BTC=40,ETH=30,EUR=30"})
+        yield ports
+
+
+LOSE_CONNECTION = (
+    "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "RAISE EXCEPTION 'connection lost' USING ERRCODE = '08006'; END $$"
+)
+WHILE_COMMITTING = (
+    "CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON paper_order DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW WHEN (NEW.symbol = 'BTC/EUR') EXECUTE FUNCTION lose()"
+)
+
+
+def test_an_order_of_unknown_fate_is_looked_up_until_its_absence_is_proof(ports: Ports, stored: Stored) -> None:
+    stored.change(LOSE_CONNECTION)
+    stored.change(WHILE_COMMITTING)
+    record = rebalance(ports, "core")
+    assert not record.success
+    states = {order["market"]: order["state"] for order in record.orders if order["state"] != "SKIPPED"}
+    assert states == {"BTC/EUR": "NOT_ACCEPTED", "ETH/EUR": "FILLED"}
+    assert [error["code"] for error in record.errors or []] == ["ORDER_NOT_ACCEPTED"]
+    assert stored.row("SELECT count(*) AS number FROM paper_order") == {"number": 1}
+    assert stored.ledger_sums() == stored.venue_balances()
+
+    stored.change("DROP TRIGGER lose ON paper_order")
+    assert rebalance(ports, "core").orders_executed == 1
+    assert stored.ledger_sums() == stored.venue_balances()
+
+
+def leave_open_at_venue(ports: Ports, stored: Stored) -> None:
+    """The venue keeps the order of BTC open, without a fill, as no immediate order of ours should be."""
+    stored.change(
+        "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "NEW.status := 'open'; NEW.filled_quantity := 0; RETURN NEW; END $$"
+    )
+    stored.change(
+        "CREATE TRIGGER rest BEFORE INSERT ON paper_order FOR EACH ROW "
+        "WHEN (NEW.symbol = 'BTC/EUR') EXECUTE FUNCTION rest()"
+    )
+    stored.change(
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
+    )
+    stored.change(
+        "CREATE TRIGGER nothing BEFORE INSERT ON paper_trade FOR EACH ROW EXECUTE FUNCTION nothing()"
+    )
+    stored.change("CREATE TRIGGER nothing BEFORE UPDATE ON paper_balance FOR EACH ROW EXECUTE FUNCTION nothing()")
+
+
+def test_an_order_that_stays_open_keeps_everything_else_from_being_sent(ports: Ports, stored: Stored) -> None:
+    leave_open_at_venue(ports, stored)
+    record = rebalance(ports, "core")
+    assert not record.success
+    assert {order["market"]: order["state"] for order in record.orders if order["state"] != "SKIPPED"} == {
+        "BTC/EUR": "OPEN",
+        "ETH/EUR": "VOID",
+    }
+    with pytest.raises(DeniedError, match="ACCOUNT_HALTED: order .* is OPEN; nothing is traded until"):
+        rebalance(ports, "core")
+    assert stored.held_leases() == []
+    with pytest.raises(InvalidInputError, match="has order .* at its venue"):
+        delete_portfolio(ports, "core")
+    (problem,) = recover_all_accounts(ports)
+    assert problem.startswith("account main: ACCOUNT_HALTED")
+    assert stored.row("SELECT count(*) AS number FROM paper_order") == {"number": 1}

@@ -1,0 +1,92 @@
+"""What Dagster loads: complete, valid, and without a database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+from rebalancer_pipelines.definitions import build_definitions, defs
+from rebalancer_pipelines.orchestration.resources import Rebalancer
+
+_REPOSITORY = Path(__file__).parents[3]
+_GRAPH = {
+    "account_balances": set[str](),
+    "market_prices": {"account_balances"},
+    "portfolio_value": {"market_prices"},
+    "planned_orders": {"portfolio_value"},
+    "executed_orders": {"planned_orders"},
+    "rebalance_history": {"executed_orders"},
+}
+_BLOCKING = {
+    "ledger_equals_venue_balances": True,
+    "prices_are_fresh_and_positive": True,
+    "weights_sum_to_100": True,
+    "plan_conserves_value": True,
+    "executed_matches_planned": False,
+    "ledger_equals_venue_balances_after": False,
+    "drift_after_not_above_drift_before": False,
+    "rebalance_succeeded": True,
+}
+
+
+def test_they_load_where_no_database_is() -> None:
+    environment = {
+        key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "REDIS_URL", "DAGSTER_HOME"}
+    }
+    program = (
+        "import dagster, rebalancer_pipelines.definitions as d; dagster.Definitions.validate_loadable(d.defs); "
+        "print(sorted(job.name for job in d.defs.resolve_all_job_defs() if not job.name.startswith('__')))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=_REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout == "['rebalance']\n"
+
+
+def test_they_are_valid_over_any_resource() -> None:
+    dg.Definitions.validate_loadable(build_definitions(Rebalancer(database_url="postgresql://127.0.0.1:1/none")))
+
+
+def test_the_assets_depend_on_each_other_in_one_line() -> None:
+    graph = defs.resolve_asset_graph()
+    names = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
+    assert {
+        name: {parent.to_user_string() for parent in graph.get(key).parent_keys} for name, key in names.items()
+    } == _GRAPH
+
+
+def test_every_asset_is_described_and_partitioned_by_portfolio() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description
+        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
+        assert node.partitions_def.name == "portfolio"
+
+
+def test_what_must_hold_before_an_order_is_sent_blocks() -> None:
+    specs = [
+        spec
+        for definition in defs.assets or []
+        if isinstance(definition, dg.AssetsDefinition)
+        for spec in definition.check_specs
+    ]
+    assert {spec.name: spec.blocking for spec in specs} == _BLOCKING
+    assert all(spec.description for spec in specs)
+
+
+def test_a_run_is_never_retried_by_itself() -> None:
+    job = defs.resolve_job_def("rebalance")
+    assert job.run_tags["dagster/max_retries"] == "0"
+    assert job.executor_def.name == "in_process"
