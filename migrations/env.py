@@ -51,17 +51,12 @@ def _alone(connection: Connection) -> Generator[None]:
             connection.commit()
 
 
-def _ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Dagster and dbt keep their tables in schemas of their own in the same database."""
-    return kind != "schema" or name is None
-
-
 def _run(connection: Connection) -> None:
     with _alone(connection):
+        # Only `public` is looked at, the sessions' search path: Dagster and dbt have schemas of their own beside it.
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
-            include_name=_ours,
             compare_server_default=True,
             transaction_per_migration=True,
         )

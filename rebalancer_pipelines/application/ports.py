@@ -353,6 +353,7 @@ class Orders(Protocol):
         state: OrderState,
         *,
         quantity: Decimal | None = None,
+        limit_price: Decimal | None = None,
         venue_order_id: str | None = None,
         reason: str | None = None,
         not_after: datetime | None = None,

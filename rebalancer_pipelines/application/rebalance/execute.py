@@ -55,7 +55,7 @@ def execute_orders(ports: Ports, stage: Stage) -> ExecutedOrders:
                 check_price(mark, symbol, now=now, limits=PriceLimits())
         fees, markets = venue.fees(), venue.markets()
         desk = DryRunVenue(venue, planned, fees, ports.clock) if rebalance.dry_run else venue
-        wallet = _Wallet({p.currency: p.quantity for p in before})
+        wallet = _Wallet(before)
         executed = _execute_all(ports, desk, rebalance, planned, wallet, fees, markets)
         return _record_outcome(ports, stage, venue, executed, wallet)
 
@@ -63,8 +63,12 @@ def execute_orders(ports: Ports, stage: Stage) -> ExecutedOrders:
 class _Wallet:
     """The portfolio's units while its orders run."""
 
-    def __init__(self, quantities: Mapping[Currency, Decimal]) -> None:
-        self.quantities = dict(quantities)
+    def __init__(self, positions: Sequence[WeighedPosition]) -> None:
+        self.quantities = {p.currency: p.quantity for p in positions}
+        self._locked = {p.currency: EXACT.subtract(p.quantity, p.free) for p in positions}
+
+    def spendable(self, currency: Currency) -> Decimal:
+        return EXACT.subtract(self.quantities.get(currency, ZERO), self._locked.get(currency, ZERO))
 
     def settle(self, order: Order) -> None:
         bought = order.side is OrderSide.BUY
@@ -92,27 +96,32 @@ def _execute_all(
             reason = f"order {executed[-1].client_order_id} before it is {executed[-1].state.value}"
             executed.append(_void(ports, rebalance, order, reason))
             continue
-        affordable = _affordable(order, wallet, fees, markets[order.symbol])
-        if affordable <= ZERO:
+        affordable = _within_means(order, wallet.spendable(order.quote_currency), fees, markets[order.symbol])
+        if affordable is None:
             executed.append(_void(ports, rebalance, order, "the sells before it brought too little to pay for it"))
             continue
-        sent = _send(ports, venue, rebalance, replace(order, quantity=affordable), planned_as=order)
+        sent = _send(ports, venue, rebalance, order, affordable)
         wallet.settle(sent)
         executed.append(sent)
     return executed
 
 
-def _affordable(order: Order, wallet: _Wallet, fees: FeeSchedule, market: Market) -> Decimal:
-    """The quantity that there is money for now; zero when it would fall below the venue's minimum."""
+def _within_means(order: Order, cash: Decimal, fees: FeeSchedule, market: Market) -> Order | None:
+    """The order as the portfolio can pay for it now: None when that would fall below the venue's minimum.
+
+    A buy must be covered even when all of it fills at its limit, so the limit gives way first and the quantity only
+    when the price that the plan expects is too dear: nothing is ever paid with another portfolio's money.
+    """
     if order.side is OrderSide.SELL:
-        return order.quantity
-    cash = wallet.quantities.get(order.quote_currency, ZERO)
-    outlay = EXACT.multiply(order.price, EXACT.add(ONE, fees.taker))
-    if EXACT.multiply(order.quantity, outlay) <= cash:
-        return order.quantity
-    quantity = floor_to(EXACT.divide(max(cash, ZERO), outlay), market.size_increment)
-    too_small = quantity < market.min_amount or EXACT.multiply(quantity, order.price) < market.min_notional
-    return ZERO if too_small else quantity
+        return order
+    with_fee = EXACT.add(ONE, fees.taker)
+    quantity = order.quantity
+    if EXACT.multiply(EXACT.multiply(quantity, order.price), with_fee) > cash:
+        quantity = floor_to(EXACT.divide(max(cash, ZERO), EXACT.multiply(order.price, with_fee)), market.size_increment)
+        if quantity < market.min_amount or EXACT.multiply(quantity, order.price) < market.min_notional:
+            return None
+    dearest = floor_to(EXACT.divide(cash, EXACT.multiply(quantity, with_fee)), market.price_increment)
+    return replace(order, quantity=quantity, limit_price=max(order.price, min(order.limit_price, dearest)))
 
 
 def _void(ports: Ports, rebalance: Rebalance, order: Order, reason: str) -> Order:
@@ -123,12 +132,18 @@ def _void(ports: Ports, rebalance: Rebalance, order: Order, reason: str) -> Orde
     return order
 
 
-def _send(ports: Ports, venue: Venue, rebalance: Rebalance, order: Order, *, planned_as: Order) -> Order:
-    """Make the intent durable, send it once, and write down what came of it."""
+def _send(ports: Ports, venue: Venue, rebalance: Rebalance, planned: Order, affordable: Order) -> Order:
+    """Make the intent durable as it will be sent, send it once, and write down what came of it."""
     not_after = ports.clock.now() + _SEND_WINDOW
     with ports.transactions() as work:
         work.accounts.renew_lease(rebalance.lease, ports.lease_duration)
-        order = work.orders.move(planned_as, OrderState.SENDING, quantity=order.quantity, not_after=not_after)
+        order = work.orders.move(
+            planned,
+            OrderState.SENDING,
+            quantity=affordable.quantity,
+            limit_price=affordable.limit_price,
+            not_after=not_after,
+        )
         work.commit()
     answer = venue.submit(
         OrderTicket(

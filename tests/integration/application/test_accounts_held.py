@@ -33,9 +33,7 @@ EUR = Currency("EUR")
 @pytest.fixture
 def account(ports: Ports, stored: Stored) -> Account:
     stored.show_recording(MORNING)
-    account = open_account(
-        ports, name="main", venue="paper", price_source="recorded", deposits={EUR: Decimal(1000)}
-    )
+    account = open_account(ports, name="main", venue="paper", price_source="recorded", deposits={EUR: Decimal(1000)})
     for name in ("core", "other"):
         fields = {"name": name, "account": "main", "weights": "BTC=50,EUR=50", "enabled": True}
         create_portfolio(ports, fields, allocations={EUR: Decimal(500)})
@@ -46,7 +44,9 @@ def impatient(ports: Ports) -> Ports:
     return replace(ports, lease_patience=timedelta(0))
 
 
-def test_whoever_comes_while_it_is_held_is_told_and_leaves_a_row(ports: Ports, account: Account, stored: Stored) -> None:
+def test_whoever_comes_while_it_is_held_is_told_and_leaves_a_row(
+    ports: Ports, account: Account, stored: Stored
+) -> None:
     lease = take_lease(ports, account)
     with pytest.raises(DeniedError, match="ACCOUNT_BUSY: account main is held by another rebalance"):
         rebalance(impatient(ports), "core")

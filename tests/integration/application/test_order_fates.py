@@ -41,9 +41,7 @@ class RunningClock(ManualClock):
 def patient_ports(url: str) -> Iterator[Ports]:
     clock = RunningClock()
     with open_engine(url) as engine:
-        yield Ports(
-            transactions=lambda: PostgresUnitOfWork(engine), venues=VenueRegistry(engine, clock), clock=clock
-        )
+        yield Ports(transactions=lambda: PostgresUnitOfWork(engine), venues=VenueRegistry(engine, clock), clock=clock)
 
 
 @pytest.fixture
@@ -92,12 +90,8 @@ def leave_open_at_venue(ports: Ports, stored: Stored) -> None:
         "CREATE TRIGGER rest BEFORE INSERT ON paper_order FOR EACH ROW "
         "WHEN (NEW.symbol = 'BTC/EUR') EXECUTE FUNCTION rest()"
     )
-    stored.change(
-        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
-    )
-    stored.change(
-        "CREATE TRIGGER nothing BEFORE INSERT ON paper_trade FOR EACH ROW EXECUTE FUNCTION nothing()"
-    )
+    stored.change("CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    stored.change("CREATE TRIGGER nothing BEFORE INSERT ON paper_trade FOR EACH ROW EXECUTE FUNCTION nothing()")
     stored.change("CREATE TRIGGER nothing BEFORE UPDATE ON paper_balance FOR EACH ROW EXECUTE FUNCTION nothing()")
 
 

@@ -187,20 +187,22 @@ def count_orders_at_venue(stored: Stored) -> int:
 def assert_settled(stored: Stored) -> None:
     """Books and venue agree in every balance, order and trade, and nothing is left under way."""
     assert stored.ledger_sums() == stored.venue_balances()
-    assert stored.rows("SELECT trade_id, quantity, price, fee, fee_currency FROM fill ORDER BY trade_id") == stored.rows(
-        "SELECT trade_id, quantity, price, fee, fee_currency FROM paper_trade ORDER BY trade_id"
-    )
+    assert stored.rows(
+        "SELECT trade_id, quantity, price, fee, fee_currency FROM fill ORDER BY trade_id"
+    ) == stored.rows("SELECT trade_id, quantity, price, fee, fee_currency FROM paper_trade ORDER BY trade_id")
     at_venue = stored.rows("SELECT client_order_id, id::text AS venue_order_id, quantity FROM paper_order ORDER BY 1")
     sent = stored.rows(
-        "SELECT client_order_id, venue_order_id, quantity FROM order_intent "
-        "WHERE venue_order_id IS NOT NULL ORDER BY 1"
+        "SELECT client_order_id, venue_order_id, quantity FROM order_intent WHERE venue_order_id IS NOT NULL ORDER BY 1"
     )
     assert sent == at_venue
     ids = [order["client_order_id"] for order in at_venue]
     assert len(ids) == len(set(ids))
-    assert stored.rows(
-        "SELECT state FROM order_intent WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'NEEDS_REVIEW')"
-    ) == []
+    assert (
+        stored.rows(
+            "SELECT state FROM order_intent WHERE state IN ('PLANNED', 'SENDING', 'UNKNOWN', 'OPEN', 'NEEDS_REVIEW')"
+        )
+        == []
+    )
     assert stored.rows("SELECT id FROM rebalance WHERE status <> 'finished'") == []
     assert stored.rows("SELECT id FROM rebalance ORDER BY id") == stored.rows(
         "SELECT id FROM rebalance_history ORDER BY id"

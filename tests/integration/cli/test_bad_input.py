@@ -36,9 +36,7 @@ def furnished(module_database: str) -> Iterator[Stored]:
 
 
 @pytest.fixture
-def refused(
-    command_line: Callable[[str], Any], module_database: str, furnished: Stored
-) -> Callable[..., str]:
+def refused(command_line: Callable[[str], Any], module_database: str, furnished: Stored) -> Callable[..., str]:
     """Run a command that must be refused as bad input; returns its one line."""
     execute = command_line(module_database)
 
@@ -271,7 +269,8 @@ def test_a_database_that_cannot_be_used(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "remedy"), [("password", "user or password is wrong"), ("database", "the database or user does not exist")]
+    ("wrong", "remedy"),
+    [("password", "user or password is wrong"), ("database", "the database or user does not exist")],
 )
 def test_a_database_that_refuses(
     command_line: Callable[[str], Any], module_database: str, wrong: str, remedy: str

@@ -229,9 +229,7 @@ def test_portfolios_on_one_account_keep_their_own_money(launch: Launcher, furnis
     assert stored.ledger_sums() == stored.venue_balances()
 
 
-def test_two_runs_on_one_account_go_one_after_the_other(
-    ready_database: str, furnish: Furnish, stored: Stored
-) -> None:
+def test_two_runs_on_one_account_go_one_after_the_other(ready_database: str, furnish: Furnish, stored: Stored) -> None:
     furnish("first", "second")
 
     def run(name: str) -> bool:
@@ -283,8 +281,14 @@ def denied(stored: Stored, portfolio: str, code: str, said: str) -> None:
     assert error["code"] == code
     assert said in error["message"]
     assert (row["orders_planned"], row["orders"]) == (0, [])
-    assert stored.rows("SELECT paper_order.id FROM paper_order JOIN account ON account_id = account.id "
-                       "JOIN portfolio ON portfolio.account_id = account.id WHERE portfolio.name = %s", portfolio) == []
+    assert (
+        stored.rows(
+            "SELECT paper_order.id FROM paper_order JOIN account ON account_id = account.id "
+            "JOIN portfolio ON portfolio.account_id = account.id WHERE portfolio.name = %s",
+            portfolio,
+        )
+        == []
+    )
     times = portfolio_times(stored, portfolio)
     assert times["last_rebalanced_at"] is None
     assert times["next_rebalance_at"] > max(row["executed_at"], datetime.now(UTC))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Engine
 
 from rebalancer_pipelines.domain.errors import InvalidInputError, NotFoundError
 from rebalancer_pipelines.domain.portfolio import TradingState
 
-from .stored import NOON, Transactions, a_stored_portfolio, an_account
+from .stored import EUR, NOON, Transactions, a_lease, a_stored_portfolio, an_account, an_entry, wait_until_blocked
 
 
 def test_an_account_comes_back_as_it_was_opened(transactions: Transactions) -> None:
@@ -77,3 +80,56 @@ def test_an_account_stays_while_portfolios_use_it(transactions: Transactions) ->
         work.commit()
     with transactions() as work:
         assert work.accounts.all() == [account]
+
+
+def test_who_moves_money_between_books_takes_turns(
+    transactions: Transactions, engine: Engine, threads: ThreadPoolExecutor
+) -> None:
+    account = an_account(transactions)
+
+    def book_what_is_missing() -> None:
+        with transactions() as work:
+            work.accounts.lock(account.id)
+            if work.ledger.books(account.id).is_untouched:
+                work.ledger.append([an_entry(account.id, amount="5")])
+            work.commit()
+
+    with transactions() as work:
+        work.accounts.lock(account.id)
+        second = threads.submit(book_what_is_missing)
+        wait_until_blocked(engine)
+        work.ledger.append([an_entry(account.id, amount="5")])
+        work.commit()
+    second.result(20)
+    with transactions() as work:
+        assert work.ledger.books(account.id).total() == {EUR: Decimal(5)}
+
+
+def test_a_fenced_transaction_can_lock_its_account_while_another_waits_for_it(
+    transactions: Transactions, engine: Engine, threads: ThreadPoolExecutor
+) -> None:
+    account = an_account(transactions)
+    lease = a_lease(transactions, account.id)
+
+    def lock() -> None:
+        with transactions() as work:
+            work.accounts.lock(account.id)
+            work.commit()
+
+    with transactions() as work:
+        work.accounts.fence(lease)
+        other = threads.submit(lock)
+        wait_until_blocked(engine)
+        work.accounts.lock(account.id)
+        assert not other.done()
+        work.commit()
+    other.result(20)
+
+
+def test_a_locked_account_stops_nobody_who_only_refers_to_it(transactions: Transactions) -> None:
+    account = an_account(transactions)
+    with transactions() as work:
+        work.accounts.lock(account.id)
+        with transactions() as other:
+            other.ledger.append([an_entry(account.id)])
+            other.commit()

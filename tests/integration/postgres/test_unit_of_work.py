@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError
+from rebalancer_pipelines.adapters.postgres.tables import AccountRow
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.portfolio import TradingState
@@ -77,12 +78,15 @@ def test_a_move_with_its_fills_and_entries_is_undone_as_one(transactions: Transa
 def test_a_second_read_shows_what_others_have_stored_since_the_first(transactions: Transactions) -> None:
     account = an_account(transactions)
     with transactions() as reader:
+        # Whoever still holds a row keeps it in the session's memory, from where it must not be served again.
+        remembered = reader._session.scalars(select(AccountRow)).all()
         assert reader.accounts.by_id(account.id).trading_state is TradingState.ACTIVE
         with transactions() as writer:
             writer.accounts.set_trading_state(account.id, TradingState.HALTED, "stop")
             writer.commit()
         assert reader.accounts.by_id(account.id).trading_state is TradingState.HALTED
         assert reader.accounts.all()[0].trading_state_reason == "stop"
+        assert len(remembered) == 1
 
 
 def test_a_second_read_shows_what_oneself_has_changed_since_the_first(transactions: Transactions) -> None:

@@ -144,6 +144,30 @@ def test_an_order_below_the_venues_minimum_is_not_planned(market: Market) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("threshold", "min_amount", "min_notional", "code"),
+    [
+        (10, 0, 0, SkipReason.BELOW_THRESHOLD),
+        (1, "1.5", 0, SkipReason.BELOW_VENUE_MINIMUM),
+        (1, 0, 10, SkipReason.BELOW_VENUE_MINIMUM),
+    ],
+)
+def test_a_minimum_between_two_increments_asks_for_the_upper_one(
+    threshold: int, min_amount: int | str, min_notional: int, code: SkipReason
+) -> None:
+    # The drift is worth 10, but one increment is worth 7 and two are too many.
+    market = a_market("XRP/EUR", size_increment=1, min_amount=min_amount, min_notional=min_notional)
+    plan = a_situation(
+        "XRP=50,EUR=50",
+        {"XRP": 10, "EUR": 90},
+        policy=a_policy(threshold=threshold),
+        prices=[a_price("XRP/EUR", 7)],
+        markets=[market],
+    ).plan()
+
+    assert code_of(plan, XRP) is code
+
+
 def test_only_what_is_free_is_sold_and_only_free_cash_is_spent() -> None:
     half_locked = a_situation("BTC=0,EUR=100", {"BTC": a_holding(4, 1)}).plan()
     locked = a_situation("BTC=0,EUR=100", {"BTC": a_holding(4, 0)}).plan()
@@ -166,6 +190,12 @@ def test_buys_leave_the_cash_reserve_all_alike() -> None:
 
     assert trades(plan) == [("buy", BTC, Decimal("4.5")), ("buy", ETH, 45)]
     assert plan.quantities_after[EUR] == 100
+
+
+def test_the_reserve_stops_buys_short_and_not_sells() -> None:
+    plan = a_situation("BTC=50,ETH=50", {"BTC": 10}, policy=a_policy(cash_reserve="0.1")).plan()
+
+    assert trades(plan) == [("sell", BTC, 5), ("buy", ETH, 40)]
 
 
 def test_a_cash_target_above_the_reserve_is_reserve_enough() -> None:

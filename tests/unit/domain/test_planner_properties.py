@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import ROUND_UP, Context, Decimal, localcontext
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rebalancer_pipelines.domain.market import MarketStatus
@@ -19,9 +19,8 @@ from rebalancer_pipelines.domain.weights import TargetWeights
 from tests.support.builders import EUR, Situation, situations, wide_product, wide_sum
 
 ZERO = Decimal(0)
-_slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-broad = settings(_slow, max_examples=120)
-thorough = settings(_slow, max_examples=500)
+broad = settings(max_examples=120)
+thorough = settings(max_examples=500)
 
 
 def sells(plan: RebalancePlan) -> list[PlannedOrder]:

@@ -68,8 +68,8 @@ class PostgresAccounts:
         self._session.execute(delete(AccountRow).where(AccountRow.id == account_id))
 
     def lock(self, account_id: UUID) -> None:
-        """Hold the account's row until the transaction ends."""
-        self._session.execute(select(AccountRow.id).where(AccountRow.id == account_id).with_for_update())
+        """Hold the account's row until the transaction ends; rows that only refer to it may be added meanwhile."""
+        self._session.execute(select(AccountRow.id).where(AccountRow.id == account_id).with_for_update(key_share=True))
 
     def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None) -> None:
         """Allow or stop trading."""

@@ -77,6 +77,7 @@ class PostgresOrders:
         state: OrderState,
         *,
         quantity: Decimal | None = None,
+        limit_price: Decimal | None = None,
         venue_order_id: str | None = None,
         reason: str | None = None,
         not_after: datetime | None = None,
@@ -85,6 +86,7 @@ class PostgresOrders:
         check_transition(order.state, state)
         given = {
             "quantity": quantity,
+            "limit_price": limit_price,
             "venue_order_id": venue_order_id,
             "reason": reason,
             "not_after": not_after,
