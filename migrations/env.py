@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 
 from alembic import context
 from alembic.util import CommandError
@@ -20,48 +18,39 @@ _PATIENCE_SECONDS = 300
 _PAUSE_SECONDS = 0.1
 
 
-@contextmanager
-def _alone(connection: Connection) -> Generator[None]:
+def _wait_for_turn(connection: Connection) -> None:
     """Two starts at once migrate once: the second waits here and then finds nothing left to do.
 
     It asks again and again, since a session that waits inside a statement would block CREATE INDEX CONCURRENTLY.
+    The turn ends with the session, also when the process is killed.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one()
         connection.commit()
         if mine:
-            break
+            return
         if time.monotonic() > deadline:
             raise CommandError(
                 "another process has been migrating this database for minutes; try again when it is done"
             )
         time.sleep(_PAUSE_SECONDS)
-    # A migration must not queue behind a long transaction, since every rebalance would queue behind it.
-    connection.execute(text("SET lock_timeout = '30s'"))
-    connection.commit()
-    try:
-        yield
-    finally:
-        # A connection that was lost has lost its lock, too.
-        if not connection.invalidated:
-            connection.rollback()
-            connection.execute(text("RESET lock_timeout"))
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
-            connection.commit()
 
 
 def _run(connection: Connection) -> None:
-    with _alone(connection):
-        # Only `public` is looked at, the sessions' search path: Dagster and dbt have schemas of their own beside it.
-        context.configure(
-            connection=connection,
-            target_metadata=Base.metadata,
-            compare_server_default=True,
-            transaction_per_migration=True,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
+    _wait_for_turn(connection)
+    # A migration must not queue behind a long transaction, since every rebalance would queue behind it.
+    connection.execute(text("SET lock_timeout = '30s'"))
+    connection.commit()
+    # Only `public` is looked at, the sessions' search path: Dagster and dbt have schemas of their own beside it.
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_server_default=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def _main() -> None:

@@ -7,7 +7,7 @@ from rebalancer_pipelines.orchestration.assets.portfolio import portfolio_value
 from rebalancer_pipelines.orchestration.assets.rebalance import executed_orders, planned_orders, rebalance_history
 from rebalancer_pipelines.orchestration.jobs import rebalance
 from rebalancer_pipelines.orchestration.resources import Rebalancer
-from rebalancer_pipelines.orchestration.sensors import portfolio_partitions
+from rebalancer_pipelines.orchestration.sensors import abandoned_rebalances, portfolio_partitions
 
 
 def build_definitions(rebalancer: Rebalancer) -> dg.Definitions:
@@ -22,7 +22,7 @@ def build_definitions(rebalancer: Rebalancer) -> dg.Definitions:
             rebalance_history,
         ],
         jobs=[rebalance],
-        sensors=[portfolio_partitions],
+        sensors=[portfolio_partitions, abandoned_rebalances],
         resources={"rebalancer": rebalancer},
         executor=dg.in_process_executor,
     )

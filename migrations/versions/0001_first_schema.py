@@ -278,6 +278,7 @@ def upgrade() -> None:
         sa.Column("errors", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("triggered_by", sa.Text(), nullable=False),
         sa.Column("duration_ms", sa.BigInteger(), nullable=False),
+        sa.Column("price_source", sa.Text(), nullable=False),
         sa.Column("plan_hash", sa.Text(), nullable=True),
         sa.Column("dagster_run_id", sa.Text(), nullable=True),
         sa.CheckConstraint(

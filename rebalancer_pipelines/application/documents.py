@@ -162,6 +162,7 @@ def history_document(portfolio: str, record: RebalanceRecord) -> Document:
         "errors": record.errors,
         "triggered_by": record.triggered_by.value,
         "duration_ms": record.duration_ms,
+        "price_source": record.price_source,
         "plan_hash": record.plan_hash,
         "dagster_run_id": record.dagster_run_id,
     }

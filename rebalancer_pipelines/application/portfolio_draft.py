@@ -17,11 +17,14 @@ from rebalancer_pipelines.domain.values import (
     parse_currency,
     parse_decimal,
     parse_positive,
+    parse_whole,
     plain,
 )
 from rebalancer_pipelines.domain.weights import TargetWeights
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+
+_MOST_ORDERS = 10_000
 
 FIELDS = (
     "name",
@@ -111,12 +114,12 @@ def _policy(given: Mapping[str, Any]) -> RebalancePolicy:
     elif "band_kind" in given:
         raise InvalidInputError("band_kind", str(given["band_kind"]), "needs a band; give --band too or leave it out")
     max_orders = given.get("max_orders")
-    if max_orders is not None and (isinstance(max_orders, bool) or not str(max_orders).isdigit()):
-        raise InvalidInputError("max_orders", str(max_orders), "must be a whole number of at least 1")
     return RebalancePolicy(
         threshold=parse_positive(_number(given.get("threshold", "10"), "threshold"), field="threshold"),
         band=band,
-        max_orders=int(max_orders) if max_orders is not None else None,
+        max_orders=None
+        if max_orders is None
+        else parse_whole(max_orders, field="max_orders", least=1, most=_MOST_ORDERS),
         cash_reserve=_decimal(given.get("cash_reserve", "0.01"), "cash_reserve"),
     )
 
@@ -141,6 +144,8 @@ def _text(given: Mapping[str, Any], field: str, default: str) -> str:
     value = given.get(field, default)
     if not isinstance(value, str):
         raise InvalidInputError(field, str(value), "must be text")
+    if not value.isprintable():
+        raise InvalidInputError(field, value, "holds characters that cannot be shown; leave them out")
     return value
 
 

@@ -73,6 +73,8 @@ def update_portfolio(ports: Ports, name: str, changes: Mapping[str, Any]) -> Por
     )
     with ports.transactions() as work:
         work.portfolios.update(changed)
+        if rescheduled:
+            work.portfolios.mark_rebalanced(stored.id, None, now)
         work.activity.add("portfolio.updated", name, {"fields": sorted(changes)}, now)
         work.commit()
     return changed

@@ -233,7 +233,7 @@ class Portfolios(Protocol):
         ...
 
     def update(self, portfolio: Portfolio) -> None:
-        """Replace the stored fields and weights of `portfolio.id`."""
+        """Replace the stored fields and weights of `portfolio.id`, all but the times of its rebalances."""
         ...
 
     def delete(self, portfolio_id: UUID) -> None:
@@ -423,5 +423,5 @@ class Ports:
     transactions: Callable[[], UnitOfWork]
     venues: Venues
     clock: Clock
-    lease_duration: timedelta = timedelta(seconds=60)
+    lease_duration: timedelta = timedelta(seconds=30)
     lease_patience: timedelta = timedelta(seconds=150)

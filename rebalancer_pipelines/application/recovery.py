@@ -1,29 +1,36 @@
-"""Recovery on start: what the last process left behind is settled before anything new runs."""
+"""Recovery in bulk: what stopped processes left behind is settled before anything new runs on their accounts."""
 
 from __future__ import annotations
 
-from rebalancer_pipelines.application.lease import holding
+from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.recover import recover_account
 from rebalancer_pipelines.domain.errors import RebalancerError
 
 
-def recover_all_accounts(ports: Ports) -> list[str]:
-    """Settle every account with something left over; returns what could not be settled, a line each.
+def recover_abandoned_accounts(ports: Ports) -> list[str]:
+    """Settle every account that somebody left without finishing; returns what could not be settled, a line each.
 
-    An account that cannot be settled now (its venue is away) blocks nobody else, and every rebalance on it tries again.
+    An account whose lease still runs is left alone: its holder may be alive. One that cannot be settled now (its venue
+    is away) blocks nobody else, and every rebalance on it tries again.
     """
     with ports.transactions() as work:
-        accounts = [
+        left = [
             account
             for account in work.accounts.all()
             if work.rebalances.active_on(account.id) or work.orders.possibly_at_venue(account.id)
         ]
     unsettled: list[str] = []
-    for account in accounts:
+    for account in left:
+        with ports.transactions() as work:
+            lease = work.accounts.take_lease(account.id, ports.lease_duration)
+            work.commit()
+        if lease is None:
+            continue
         try:
-            with holding(ports, account) as lease:
-                recover_account(ports, account, lease, ports.venues.connect(account))
+            recover_account(ports, account, lease, ports.venues.connect(account))
         except RebalancerError as error:
             unsettled.append(f"account {account.name}: {error}")
+        finally:
+            release_lease(ports, lease)
     return unsettled

@@ -46,6 +46,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
+    for argument in arguments:
+        if not argument.isprintable():
+            return _fail(f"argument: {argument!a} holds characters that cannot be read; leave them out", BAD_INPUT)
     try:
         outcome = app(arguments, standalone_mode=False)
     except InvalidInputError as error:

@@ -67,11 +67,14 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             "yes" if p.enabled else "no",
             "-" if not (record := last[p.name]) else "done" if record.success else "failed",
             money(record.portfolio_value if record else None),
+            record.price_source if record else "-",
             minute(moment(p.next_rebalance_at)),
         )
         for p in portfolios
     ]
-    print_table("Portfolios", ("name", "enabled", "last result", "value", "next due"), rows, numbers=("value",))
+    print_table(
+        "Portfolios", ("name", "enabled", "last result", "value", "prices", "next due"), rows, numbers=("value",)
+    )
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:

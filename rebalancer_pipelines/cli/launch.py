@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from rebalancer_pipelines.cli.session import Session
+from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_environment, prepare_home
 
@@ -15,6 +18,17 @@ def prepare_dagster(session: Session) -> dict[str, str]:
     environment = dagster_environment(home, session.services.database_url, session.services.redis_url)
     os.environ.update(environment)
     return environment
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Dagster's own failures (its storage is away, say) in one line; our refusals are in the run and its history."""
+    try:
+        yield
+    except Exception as error:
+        raise RebalancerError(
+            f"Dagster could not run the job ({type(error).__name__}); see 'rebalancer doctor', then run it again"
+        ) from error
 
 
 def close_dead_runs(session: Session) -> None:
@@ -38,7 +52,7 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
 
     with session.ports.transactions() as work:
         names = [stored.name for stored in work.portfolios.all()]
-    with dg.DagsterInstance.get() as instance:
+    with _explained(), dg.DagsterInstance.get() as instance:
         sync_partitions(instance, names)
         options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value}
         result = defs.resolve_job_def("rebalance").execute_in_process(

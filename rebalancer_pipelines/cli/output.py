@@ -39,7 +39,7 @@ def print_table(
 
 def money(amount: str | Decimal | None) -> str:
     """An amount to the cent, for people."""
-    return "-" if amount is None else f"{Decimal(amount).quantize(_CENT):,}"
+    return "-" if amount is None else f"{Decimal(amount).quantize(_CENT) + 0:,}"
 
 
 def price_notice(document: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def create(
     time_zone: TimeZone = None,
     valuation_currency: Currency = None,
     description: Description = None,
-    enable: Annotated[bool, typer.Option("--enable", help="Rebalance by itself from now on.")] = False,
+    enable: Annotated[bool, typer.Option("--enable", help="Mark it to be rebalanced by itself.")] = False,
     allocate: Annotated[
         list[str] | None, typer.Option(help="Money of the account's unallocated book, such as EUR=3000.")
     ] = None,
@@ -253,10 +253,21 @@ def _read(file: Path) -> object:
         raise InvalidInputError("file", str(file), f"cannot be read: {reason}; name an exported file") from None
     try:
         # Numbers stay text on their way to Decimal: a binary float never stands in between.
-        return json.loads(text, parse_float=str, parse_int=_parse_int, parse_constant=str)
+        return json.loads(
+            text, parse_float=str, parse_int=_parse_int, parse_constant=str, object_pairs_hook=_unique_keys
+        )
     except (json.JSONDecodeError, RecursionError) as error:
         where = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "its depth"
         raise InvalidInputError("file", str(file), f"is not JSON ({where}); export it again") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in entries:
+            raise InvalidInputError("file", key, "is a key that one object holds twice; keep one of them")
+        entries[key] = value
+    return entries
 
 
 def _parse_int(text: str) -> int | str:

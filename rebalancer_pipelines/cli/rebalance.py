@@ -12,7 +12,9 @@ from rebalancer_pipelines.cli.launch import launch_rebalance
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, minute, money, price_notice, print_json, print_table
 from rebalancer_pipelines.cli.session import open_session
-from rebalancer_pipelines.domain.errors import InvalidInputError
+from rebalancer_pipelines.domain.values import parse_whole
+
+_MOST_ROWS = 1_000_000
 
 
 def plan(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -77,16 +79,15 @@ def run(
 
 def history(
     name: Annotated[str | None, typer.Argument(help="A portfolio; all when none is named.")] = None,
-    limit: Annotated[int, typer.Option(help="How many rows.")] = 10,
+    limit: Annotated[str, typer.Option(help="How many rows.")] = "10",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List past rebalances, newest first."""
-    if limit < 1:
-        raise InvalidInputError("limit", limit, "must be at least 1")
+    rows = parse_whole(limit, field="limit", least=1, most=_MOST_ROWS)
     with open_session(data_dir) as session, session.ports.transactions() as work:
         portfolio_id = work.portfolios.get(name).id if name else None
-        documents = [history_document(owner, record) for owner, record in work.history.newest(portfolio_id, limit)]
+        documents = [history_document(owner, record) for owner, record in work.history.newest(portfolio_id, rows)]
     if as_json:
         print_json(documents)
         return
@@ -100,7 +101,7 @@ def _print_history(documents: list[dict[str, Any]]) -> None:
             minute(d["executed_at"]),
             d["portfolio"],
             "[green]done[/green]" if d["success"] else "[red]failed[/red]",
-            "dry run" if d["dry_run"] else "trade",
+            f"{'dry run' if d['dry_run'] else 'trade'}, {d['price_source']} prices",
             money(d["portfolio_value"]),
             money(d["total_value_traded"]),
             money(d["fees_paid"]),

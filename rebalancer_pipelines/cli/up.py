@@ -21,14 +21,14 @@ from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableE
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
-from rebalancer_pipelines.application.recovery import recover_all_accounts
+from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
 from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, money, print_json
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
-from rebalancer_pipelines.domain.values import parse_positive
+from rebalancer_pipelines.domain.values import parse_positive, parse_whole
 from rebalancer_pipelines.orchestration.instance import LOCATION
 
 _WATCH_SECONDS = 2.0
@@ -37,7 +37,7 @@ _STOP_SECONDS = 60.0
 
 def up(
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Leave the demo account and portfolios out.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = 3000,
+    port: Annotated[str, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = "3000",
     speed: Annotated[
         str | None, typer.Option(help="How fast the recorded market plays: 60 shows an hour every minute.")
     ] = None,
@@ -46,16 +46,17 @@ def up(
 ) -> None:
     """Start everything and stay: database, cache, Dagster UI and daemon, and the demo. Ctrl-C stops it all."""
     pace = parse_positive(speed, field="speed") if speed is not None else None
+    ui_port = parse_whole(port, field="port", least=1, most=65535)
     folder = chosen_data_dir(data_dir)
     started = time.monotonic()
-    with _free(port), _only_one(folder), open_session(data_dir) as session:
+    with _free(ui_port), _only_one(folder), open_session(data_dir) as session:
         if pace is not None:
             with open_engine(session.services.database_url) as engine:
                 change_speed(engine, pace, session.ports.clock.now())
-        for problem in recover_all_accounts(session.ports):
+        for problem in recover_abandoned_accounts(session.ports):
             console.print(f"[yellow]Not settled yet:[/yellow] {problem}", soft_wrap=True)
         processes = DagsterProcesses(
-            home=folder / "dagster", logs=folder / "logs", environment=prepare_dagster(session), port=port
+            home=folder / "dagster", logs=folder / "logs", environment=prepare_dagster(session), port=ui_port
         )
         try:
             processes.start()
@@ -125,8 +126,6 @@ def _only_one(folder: Path) -> Generator[None]:
 
 @contextmanager
 def _free(port: int) -> Generator[None]:
-    if not 1 <= port <= 65535:
-        raise InvalidInputError("port", port, "is not a port; use one from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -44,7 +44,8 @@ def propose(
     - Every order keeps its market's rules and the portfolio's policy; sells come first.
     - The band is a gate over the whole portfolio: nothing trades while every currency is within it; once one has left
       it, all return to target, since proceeds would sit idle otherwise.
-    - Planning again, after the orders filled as expected, yields no order, unless `max_orders` held some back.
+    - Planning again, after the orders filled as expected, yields no order, unless `max_orders` held some back (or
+      trading costs a third or more of what is traded, see `sizing`).
     - Every currency without an order has a reason.
     - The same input gives the same plan, in any order of keys and whatever the caller's decimal context.
 

@@ -51,6 +51,7 @@ class Rebalance:
     dagster_run_id: str
     started_at: datetime
     scheduled_for: datetime | None = None
+    finished_at: datetime | None = None
     portfolio_value: Decimal | None = None
     plan_hash: str | None = None
 
@@ -86,7 +87,8 @@ class RebalanceRecord:
 
     `orders` is JSON (Decimals as strings): every order with its fills, then every currency left alone, state SKIPPED,
     with its reason. `errors` is None when nothing went wrong, else a list of
-    `{code, message}`. `portfolio_value` is None when the attempt ended before it was known.
+    `{code, message}`. `portfolio_value` is None when the attempt ended before it was known. `price_source` says
+    whether the prices were of a recording.
     """
 
     id: UUID
@@ -105,5 +107,6 @@ class RebalanceRecord:
     errors: list[dict[str, Any]] | None
     triggered_by: TriggeredBy
     duration_ms: int
+    price_source: str
     plan_hash: str | None
     dagster_run_id: str | None

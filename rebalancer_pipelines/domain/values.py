@@ -54,6 +54,14 @@ def parse_positive(text: str | int | Decimal, *, field: str) -> Decimal:
     return number
 
 
+def parse_whole(text: str | int, *, field: str, least: int, most: int) -> int:
+    """Read a whole number within bounds. Raises `InvalidInputError` naming `field`."""
+    digits = str(text).strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 18 and least <= int(digits) <= most):
+        raise InvalidInputError(field, str(text), f"must be a whole number from {least} to {most}")
+    return int(digits)
+
+
 def plain(number: Decimal) -> str:
     """Write a decimal in full, without exponent or trailing zeros: the one canonical text of a value."""
     if not number:
@@ -73,14 +81,15 @@ def is_multiple(number: Decimal, increment: Decimal) -> bool:
 
 
 def floor_to(number: Decimal, increment: Decimal) -> Decimal:
-    """Round a number ≥ 0 down to a multiple of `increment`."""
-    return EXACT.subtract(number, EXACT.remainder(number, increment))
+    """Round a number ≥ 0 down to a multiple of `increment`, written with no more digits than the increment has."""
+    return EXACT.quantize(EXACT.subtract(number, EXACT.remainder(number, increment)), increment)
 
 
 def ceil_to(number: Decimal, increment: Decimal) -> Decimal:
-    """Round a number ≥ 0 up to a multiple of `increment`."""
+    """Round a number ≥ 0 up to a multiple of `increment`, written with no more digits than the increment has."""
     rest = EXACT.remainder(number, increment)
-    return EXACT.add(EXACT.subtract(number, rest), increment) if rest else number
+    reached = EXACT.add(EXACT.subtract(number, rest), increment) if rest else number
+    return EXACT.quantize(reached, increment)
 
 
 def _exponent(number: Decimal) -> int:

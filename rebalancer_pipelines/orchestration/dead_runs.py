@@ -1,8 +1,10 @@
 """Dagster runs whose process is gone.
 
-Here: telling Dagster that such a run has ended, so that nobody watches it for ever. Not here: what became of its orders
-and its history row; recovery has settled those before.
+Here: telling Dagster that such a run has ended, so that it neither shows as running nor takes a place in the queue. Not
+here: what became of its orders and its history row; recovery settles those first.
 """
+
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -12,28 +14,41 @@ from rebalancer_pipelines.domain.rebalance import RebalanceStatus
 
 _UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _PARTITION_TAG = "dagster/partition"
+_START_MARGIN = timedelta(seconds=60)
+_END_MARGIN = timedelta(seconds=30)
+"""A live run needs a moment between closing its rebalance and telling Dagster that it has ended."""
 
 
 def fail_dead_runs(instance: dg.DagsterInstance, ports: Ports) -> list[str]:
-    """Mark as failed every unfinished run whose rebalance recovery has closed; returns their ids."""
-    dead = [
-        run
-        for run in instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
-        if _is_closed(ports, run.run_id, run.tags.get(_PARTITION_TAG))
-    ]
-    for run in dead:
+    """Mark as failed every unfinished run that can make no more progress; returns their ids."""
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=_UNFINISHED))
+    dead = [record for record in records if _is_dead(ports, record)]
+    for record in dead:
         instance.report_run_failed(
-            run, "The program was stopped during this run; its rebalance was settled afterwards."
+            record.dagster_run, "The program was stopped during this run; its rebalance was settled afterwards."
         )
-    return [run.run_id for run in dead]
+    return [record.dagster_run.run_id for record in dead]
 
 
-def _is_closed(ports: Ports, run_id: str, portfolio: str | None) -> bool:
+def _is_dead(ports: Ports, record: dg.RunRecord) -> bool:
+    portfolio = record.dagster_run.tags.get(_PARTITION_TAG)
     if portfolio is None:
         return False
+    now = ports.clock.now()
     try:
         with ports.transactions() as work:
-            rebalance = work.rebalances.of_run(run_id, work.portfolios.get(portfolio).id)
+            rebalance = work.rebalances.of_run(record.dagster_run.run_id, work.portfolios.get(portfolio).id)
     except NotFoundError:
         return True
-    return rebalance is not None and rebalance.status is RebalanceStatus.FINISHED
+    if rebalance is None:
+        # It has not begun: a live run waits for its account no longer than the patience for the lease.
+        return now - _started(record) > ports.lease_patience + _START_MARGIN
+    return (
+        rebalance.status is RebalanceStatus.FINISHED
+        and rebalance.finished_at is not None
+        and now - rebalance.finished_at > _END_MARGIN
+    )
+
+
+def _started(record: dg.RunRecord) -> datetime:
+    return record.create_timestamp

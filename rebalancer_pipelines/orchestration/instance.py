@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from rebalancer_pipelines.adapters.postgres.database import create_schema
+from rebalancer_pipelines.domain.errors import InvalidInputError
 
 _SCHEMA = "dagster"
 """Dagster's tables stand in the same database as ours, in a schema of their own."""
@@ -46,7 +47,12 @@ def dagster_environment(home: Path, database_url: str, redis_url: str | None) ->
 def prepare_home(data_dir: Path, database_url: str) -> Path:
     """Make the Dagster home under the data directory, with the project's settings, and the schema of its tables."""
     home = data_dir / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    except OSError as error:
+        raise InvalidInputError(
+            "data_dir", str(data_dir), f"cannot be written: {error.strerror}; choose another --data-dir"
+        ) from None
     create_schema(database_url, _SCHEMA)
     return home

@@ -32,7 +32,13 @@ def _table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> dg.Tabl
 
 
 def _money(amount: Decimal) -> str:
-    return f"{amount.quantize(_CENT):,}"
+    return f"{amount.quantize(_CENT) + 0:,}"
+
+
+def _points(drift: Decimal) -> str:
+    """Percentage points with their sign; what rounds to nothing has none."""
+    rounded = drift.quantize(_CENT)
+    return f"{rounded:+}" if rounded else "0.00"
 
 
 def price_notice(marks: Iterable[PriceMark]) -> str:
@@ -43,6 +49,12 @@ def price_notice(marks: Iterable[PriceMark]) -> str:
     if recorded is None:
         return sources
     return f"**RECORDED market** ({sources}), showing {recorded:%Y-%m-%d %H:%M} UTC: not today's prices"
+
+
+def source_notice(price_source: str) -> dg.MarkdownMetadataValue:
+    """Where the values of a step come from, for steps that show no prices of their own."""
+    recorded = price_source == "recorded"
+    return dg.MetadataValue.md("**RECORDED market**: not today's prices" if recorded else price_source)
 
 
 def balances_metadata(state: AccountState) -> Metadata:
@@ -109,7 +121,7 @@ def positions_table(positions: Iterable[WeighedPosition]) -> dg.TableMetadataVal
                 _money(p.value),
                 f"{p.weight:.2f}",
                 f"{p.target:.2f}",
-                f"{p.weight - p.target:+.2f}",
+                _points(p.weight - p.target),
             )
             for p in positions
         ),
@@ -144,8 +156,8 @@ def _plan_markdown(document: Mapping[str, Any]) -> str:
         lines.append("**No order is needed.**")
     lines += ["", "| currency | now % | target % | drift | after % |", "|---|--:|--:|--:|--:|"]
     lines += [
-        f"| {w['currency']} | {Decimal(w['current']):.2f} | {Decimal(w['target']):.2f} | {Decimal(w['drift']):+.2f} "
-        f"| {Decimal(w['after']):.2f} |"
+        f"| {w['currency']} | {Decimal(w['current']):.2f} | {Decimal(w['target']):.2f} "
+        f"| {_points(Decimal(w['drift']))} | {Decimal(w['after']):.2f} |"
         for w in document["weights"]
     ]
     if document["skipped"]:
@@ -154,7 +166,7 @@ def _plan_markdown(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def orders_metadata(orders: Sequence[Order], positions: Iterable[WeighedPosition]) -> Metadata:
+def orders_metadata(orders: Sequence[Order], positions: Iterable[WeighedPosition], price_source: str) -> Metadata:
     """What became of every order, and the weights that followed."""
     columns = {
         "#": "",
@@ -183,7 +195,11 @@ def orders_metadata(orders: Sequence[Order], positions: Iterable[WeighedPosition
         )
         for o in orders
     ]
-    return {"orders": _table(columns, rows), "weights_after": positions_table(positions)}
+    return {
+        "orders": _table(columns, rows),
+        "weights_after": positions_table(positions),
+        "price_source": source_notice(price_source),
+    }
 
 
 def record_metadata(
@@ -194,6 +210,7 @@ def record_metadata(
         "success": record.success,
         "dry_run": record.dry_run,
         "triggered_by": record.triggered_by.value,
+        "price_source": source_notice(record.price_source),
         "orders_planned": record.orders_planned,
         "orders_executed": record.orders_executed,
         "orders_failed": record.orders_failed,

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
+from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs
 from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
@@ -35,6 +37,19 @@ def portfolio_partitions(context: dg.SensorEvaluationContext, rebalancer: Rebala
         stored = [portfolio.name for portfolio in work.portfolios.all()]
     known = context.instance.get_dynamic_partitions(PORTFOLIOS.name or "")
     return dg.SensorResult(dynamic_partitions_requests=partition_changes(stored, known))
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Settles rebalances whose process was stopped, and ends their Dagster runs.",
+)
+def abandoned_rebalances(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) -> dg.SkipReason:
+    """Recover accounts that nobody holds any more."""
+    with rebalancer.ports() as ports:
+        unsettled = recover_abandoned_accounts(ports)
+        ended = fail_dead_runs(context.instance, ports)
+    return dg.SkipReason("; ".join(unsettled) or f"{len(ended)} stopped runs were closed")
 
 
 def sync_partitions(instance: dg.DagsterInstance, stored: Iterable[str]) -> None:

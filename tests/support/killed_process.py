@@ -20,14 +20,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from rebalancer_pipelines.adapters.clock import SystemClock
+from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.ports import Acknowledgement, OrderTicket, Ports, Venue
-from rebalancer_pipelines.application.recovery import recover_all_accounts
+from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.domain.order import Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account
 
@@ -150,6 +151,19 @@ def _launch(database_url: str, portfolio: str, where: str) -> None:
             definitions.resolve_job_def("rebalance").execute_in_process(instance=instance, partition_key=portfolio)
 
 
+def _wait_for_leases(database_url: str) -> None:
+    """Let the leases of killed processes run out."""
+    with open_engine(database_url) as engine:
+
+        def all_have_run_out() -> bool:
+            with engine.connect() as connection:
+                held = connection.execute(text("SELECT count(*) FROM account WHERE lease_until >= clock_timestamp()"))
+                return held.scalar_one() == 0
+
+        if not wait_until(all_have_run_out, 30):
+            raise SystemExit("a lease has not run out in time")
+
+
 def _main(what: str, portfolio: str, where: str) -> None:
     from tests.support.rebalancing import rebalance
 
@@ -160,8 +174,9 @@ def _main(what: str, portfolio: str, where: str) -> None:
         with stepwise_ports(database_url, where, SystemClock()) as ports:
             rebalance(ports, portfolio)
     elif what == "recover":
+        _wait_for_leases(database_url)
         with stepwise_ports(database_url, where, LaterClock()) as ports:
-            json.dump(recover_all_accounts(ports), sys.stdout)
+            json.dump(recover_abandoned_accounts(ports), sys.stdout)
 
 
 if __name__ == "__main__":

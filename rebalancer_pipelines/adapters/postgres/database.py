@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.schema import CreateSchema
 
 from rebalancer_pipelines.domain.errors import InvalidInputError
@@ -31,6 +31,7 @@ _SESSION_SETTINGS = " ".join(
 _REMEDIES = {
     "password authentication failed": "user or password is wrong; correct them",
     "no password supplied": "it asks for a password; add it as postgresql://user:password@…",
+    "invalid connection option": "it has an option that PostgreSQL does not know; remove what follows the ?",
     "does not exist": "the database or user does not exist; create it or correct the name",
     "connection refused": "nobody listens there; start the server or correct host and port",
     "timeout expired": "no answer in time; check host, port and firewall",
@@ -61,7 +62,7 @@ def open_engine(database_url: str) -> Generator[Engine]:
         try:
             with engine.connect():
                 pass
-        except OperationalError as error:
+        except (OperationalError, ProgrammingError) as error:
             raise unavailable(engine.url, error) from None
         yield engine
     finally:

@@ -373,6 +373,7 @@ class RebalanceHistoryRow(Base):
     errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     triggered_by: Mapped[str]
     duration_ms: Mapped[int] = mapped_column(BigInteger)
+    price_source: Mapped[str]
     plan_hash: Mapped[str | None]
     dagster_run_id: Mapped[str | None]
 

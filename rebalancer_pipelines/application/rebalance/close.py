@@ -87,6 +87,7 @@ def _record(
         errors=errors or None,
         triggered_by=rebalance.triggered_by,
         duration_ms=max(0, int((now - rebalance.started_at).total_seconds() * 1000)),
+        price_source=work.accounts.by_id(rebalance.account_id).price_source,
         plan_hash=rebalance.plan_hash,
         dagster_run_id=rebalance.dagster_run_id,
     )

@@ -10,6 +10,7 @@ from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.close import close_rebalance
 from rebalancer_pipelines.application.rebalance.stage import Stage, recording_failure
 from rebalancer_pipelines.domain.drift import distance_from_targets
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.rebalance import PositionPhase, RebalanceRecord, WeighedPosition
 from rebalancer_pipelines.domain.valuation import percent_of
 from rebalancer_pipelines.domain.values import EXACT, ZERO, exact_sum
@@ -31,9 +32,14 @@ class FinishedRebalance:
 
 
 def finish_rebalance(ports: Ports, stage: Stage) -> FinishedRebalance:
-    """Close the rebalance and compare its weights before and after."""
+    """Close the rebalance and compare its weights before and after.
+
+    Raises `DeniedError` while an order may still be at the venue: then the row waits for the order's fate, and recovery
+    writes it.
+    """
     rebalance = stage.rebalance
     with recording_failure(ports, rebalance):
+        _check_settled(ports, stage)
         with ports.transactions() as work:
             before = work.rebalances.positions(rebalance.id, PositionPhase.BEFORE)
             after = work.rebalances.positions(rebalance.id, PositionPhase.AFTER)
@@ -48,3 +54,15 @@ def finish_rebalance(ports: Ports, stage: Stage) -> FinishedRebalance:
         distance_after=distance_from_targets((p.weight, p.target) for p in after),
         allowance=max(ZERO, percent_of(cost, value_before)),
     )
+
+
+def _check_settled(ports: Ports, stage: Stage) -> None:
+    with ports.transactions() as work:
+        orders = work.orders.of_rebalance(stage.rebalance.id)
+    open_order = next((order for order in orders if order.state.may_be_at_venue), None)
+    if open_order is not None:
+        raise DeniedError(
+            DenialReason.ACCOUNT_HALTED,
+            f"order {open_order.client_order_id} ({open_order.side.value} {open_order.symbol}) is "
+            f"{open_order.state.value}; the row in the history follows when the venue shows what became of it",
+        )

@@ -57,7 +57,7 @@ def start_rebalance(ports: Ports, request: RebalanceRequest) -> AccountState:
     try:
         rebalance, venue = _open(ports, request, portfolio, account, started_at)
     except BaseException as error:
-        _record_refusal(ports, request, portfolio, error, started_at)
+        _record_refusal(ports, request, portfolio, account, error, started_at)
         raise
     stage = Stage(rebalance, portfolio, account)
     with recording_failure(ports, rebalance):
@@ -109,7 +109,12 @@ def _start(
 
 
 def _record_refusal(
-    ports: Ports, request: RebalanceRequest, portfolio: Portfolio, error: BaseException, started_at: datetime
+    ports: Ports,
+    request: RebalanceRequest,
+    portfolio: Portfolio,
+    account: Account,
+    error: BaseException,
+    started_at: datetime,
 ) -> None:
     """An attempt that never held its account leaves a row all the same."""
     now = ports.clock.now()
@@ -130,6 +135,7 @@ def _record_refusal(
         errors=[error_document(error)],
         triggered_by=request.triggered_by,
         duration_ms=max(0, int((now - started_at).total_seconds() * 1000)),
+        price_source=account.price_source,
         plan_hash=None,
         dagster_run_id=request.dagster_run_id,
     )

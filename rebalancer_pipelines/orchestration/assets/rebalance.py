@@ -49,7 +49,7 @@ def executed_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -
     with rebalancer.stage(context) as (ports, stage):
         executed = execute_orders(ports, stage)
     return dg.MaterializeResult(
-        metadata=orders_metadata(executed.orders, executed.positions),
+        metadata=orders_metadata(executed.orders, executed.positions, stage.account.price_source),
         check_results=[
             checks.executed_matches_planned(executed),
             checks.ledger_equals_venue_after(executed.differences),

@@ -15,7 +15,7 @@ from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.accounts import open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio, delete_portfolio
 from rebalancer_pipelines.application.ports import Ports
-from rebalancer_pipelines.application.recovery import recover_all_accounts
+from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.domain.errors import DeniedError, InvalidInputError
 from rebalancer_pipelines.domain.values import Currency
 from tests.support.manual_clock import ManualClock
@@ -97,17 +97,46 @@ def leave_open_at_venue(ports: Ports, stored: Stored) -> None:
 
 def test_an_order_that_stays_open_keeps_everything_else_from_being_sent(ports: Ports, stored: Stored) -> None:
     leave_open_at_venue(ports, stored)
-    record = rebalance(ports, "core")
-    assert not record.success
-    assert {order["market"]: order["state"] for order in record.orders if order["state"] != "SKIPPED"} == {
-        "BTC/EUR": "OPEN",
-        "ETH/EUR": "VOID",
-    }
-    with pytest.raises(DeniedError, match="ACCOUNT_HALTED: order .* is OPEN; nothing is traded until"):
+    with pytest.raises(DeniedError, match=r"is OPEN; the row in the history follows"):
         rebalance(ports, "core")
+    assert stored.history("core") == []
+    with pytest.raises(DeniedError, match=r"ACCOUNT_HALTED: order .* is OPEN; nothing is traded until"):
+        rebalance(ports, "core")
+    assert [row["errors"][0]["code"] for row in stored.history("core")] == ["ACCOUNT_HALTED"]
     assert stored.held_leases() == []
-    with pytest.raises(InvalidInputError, match="has order .* at its venue"):
+    with pytest.raises(InvalidInputError, match=r"has order .* at its venue"):
         delete_portfolio(ports, "core")
-    (problem,) = recover_all_accounts(ports)
+    (problem,) = recover_abandoned_accounts(ports)
     assert problem.startswith("account main: ACCOUNT_HALTED")
     assert stored.row("SELECT count(*) AS number FROM paper_order") == {"number": 1}
+
+
+def test_the_row_of_a_rebalance_tells_what_its_open_order_came_to(ports: Ports, stored: Stored) -> None:
+    leave_open_at_venue(ports, stored)
+    with pytest.raises(DeniedError, match="is OPEN"):
+        rebalance(ports, "core")
+    for table in ("paper_trade", "paper_balance"):
+        stored.change(f"DROP TRIGGER nothing ON {table}")  # type: ignore[arg-type]
+    order = stored.row("SELECT * FROM paper_order")
+    cost = order["quantity"] * order["limit_price"]
+    stored.change(
+        "INSERT INTO paper_trade (trade_id, order_id, quantity, price, fee, fee_currency, executed_at) "
+        "VALUES ('late', %s, %s, %s, 1, 'EUR', now())",
+        order["id"],
+        order["quantity"],
+        order["limit_price"],
+    )
+    stored.change("UPDATE paper_order SET status = 'closed', filled_quantity = quantity")
+    stored.change("UPDATE paper_balance SET total = total - %s WHERE currency = 'EUR'", cost + 1)
+    stored.change(
+        "INSERT INTO paper_balance (account_id, currency, total) VALUES (%s, 'BTC', %s) "
+        "ON CONFLICT (account_id, currency) DO UPDATE SET total = excluded.total",
+        order["account_id"],
+        order["quantity"],
+    )
+    assert recover_abandoned_accounts(ports) == []
+    assert stored.ledger_sums() == stored.venue_balances()
+    (row,) = stored.history("core")
+    assert (row["success"], row["orders_executed"], row["orders_failed"]) == (False, 1, 1)
+    assert row["total_value_traded"] == cost
+    assert [o["state"] for o in row["orders"] if o["state"] != "SKIPPED"] == ["FILLED", "VOID"]

@@ -17,7 +17,7 @@ from rebalancer_pipelines.adapters.clock import SystemClock
 from rebalancer_pipelines.application.accounts import open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
-from rebalancer_pipelines.application.recovery import recover_all_accounts
+from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.domain.values import Currency
 from tests.support.killed_process import LaterClock, stepwise_ports
 from tests.support.rebalancing import rebalance
@@ -109,7 +109,7 @@ def test_what_a_dead_process_left_is_settled(where: str, process: Process, store
 
     settled = stored.everything()
     with stepwise_ports(ready_database, "never", LaterClock()) as ports:
-        assert recover_all_accounts(ports) == []
+        assert recover_abandoned_accounts(ports) == []
     assert stored.everything() == settled
 
     # Whoever comes next finds a sound account, and only the rest is left to be traded.
@@ -128,7 +128,7 @@ def test_a_process_that_dies_before_it_wrote_anything_leaves_a_lease_that_runs_o
     assert process("rebalance", "before:started:1").returncode == -signal.SIGKILL
     assert stored.held_leases() == ["main"]
     with stepwise_ports(ready_database, "never", SystemClock()) as ports:
-        assert recover_all_accounts(ports) == []
+        assert recover_abandoned_accounts(ports) == []
         assert stored.history("core") == []
         assert rebalance(ports, "core").success
     assert_settled(stored)

@@ -43,6 +43,7 @@ HISTORY_KEYS = {
     "errors",
     "triggered_by",
     "duration_ms",
+    "price_source",
     "plan_hash",
     "dagster_run_id",
 }

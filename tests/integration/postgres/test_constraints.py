@@ -105,6 +105,7 @@ _ROWS: dict[str, dict[str, Any]] = {
         "orders": [],
         "triggered_by": "manual",
         "duration_ms": 0,
+        "price_source": "recorded",
     },
     "activity_log": {"occurred_at": NOON, "action": "a", "subject": "s", "detail": {}},
     "paper_balance": {"account_id": _ID["account"], "currency": "EUR", "total": 1, "locked": 1},

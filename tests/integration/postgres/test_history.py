@@ -33,6 +33,7 @@ def a_record(portfolio: Portfolio, **changes: Any) -> RebalanceRecord:
         "errors": None,
         "triggered_by": TriggeredBy.SCHEDULER,
         "duration_ms": 1500,
+        "price_source": "recorded",
         "plan_hash": "abc",
         "dagster_run_id": "run",
     }

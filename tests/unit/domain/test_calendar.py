@@ -121,6 +121,14 @@ def test_a_date_that_a_zone_left_out_is_due_once_with_the_next() -> None:
     assert wall_clocks(found, zone) == ["2011-12-29 12:00", "2011-12-31 12:00", "2012-01-01 12:00"]
 
 
+def test_a_date_left_out_at_the_end_of_a_month_is_still_due_in_the_next() -> None:
+    zone = ZoneInfo("Asia/Manila")  # left out 31 December 1844
+    anchor, after = local("1844-10-31 12:00", zone), local("1845-01-01 06:00", zone)
+
+    due = next_due(MONTHLY, anchor=anchor, after=after, zone=zone)
+    assert wall_clocks([due], zone) == ["1845-01-01 12:00"]
+
+
 @given(st.sampled_from(RebalanceInterval), moments, moments, zones)
 def test_the_next_due_time_is_the_first_one_later(
     interval: RebalanceInterval, anchor: datetime, after: datetime, zone: ZoneInfo

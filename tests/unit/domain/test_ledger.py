@@ -123,10 +123,10 @@ def test_books_are_read_by_portfolio_and_sum_to_what_the_venue_must_hold() -> No
 
 def test_differences_name_only_what_differs_to_the_last_digit() -> None:
     expected = {BTC: Decimal("1.0"), EUR: Decimal("10.000000000000000001")}
-    actual = {BTC: Decimal("1.00"), EUR: Decimal(10), ETH: Decimal(2)}
+    actual = {BTC: Decimal("1.00"), EUR: Decimal(4), ETH: Decimal(2)}
 
     with localcontext(Context(prec=5)):
-        assert differences(expected, actual) == {ETH: 2, EUR: Decimal("-1E-18")}
+        assert differences(expected, actual) == {ETH: 2, EUR: Decimal("-6.000000000000000001")}
         assert differences(expected, expected) == {}
     assert list(differences({}, {EUR: Decimal(1), BTC: Decimal(1)})) == [BTC, EUR]
 

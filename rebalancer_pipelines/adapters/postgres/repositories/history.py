@@ -61,6 +61,7 @@ def _record(row: RebalanceHistoryRow) -> RebalanceRecord:
         errors=row.errors,
         triggered_by=TriggeredBy(row.triggered_by),
         duration_ms=row.duration_ms,
+        price_source=row.price_source,
         plan_hash=row.plan_hash,
         dagster_run_id=row.dagster_run_id,
     )

@@ -70,12 +70,12 @@ class PostgresPortfolios:
         return self._load(select(PortfolioRow).where(PortfolioRow.account_id == account_id))
 
     def update(self, portfolio: Portfolio) -> None:
-        """Replace the stored fields and weights."""
+        """Replace the stored fields and weights; the times of its rebalances are left to `mark_rebalanced`."""
+        columns = _columns(portfolio)
+        for time in ("last_rebalanced_at", "next_rebalance_at"):
+            del columns[time]
         changed = self._session.scalar(
-            update(PortfolioRow)
-            .where(PortfolioRow.id == portfolio.id)
-            .values(**_columns(portfolio))
-            .returning(PortfolioRow.id)
+            update(PortfolioRow).where(PortfolioRow.id == portfolio.id).values(**columns).returning(PortfolioRow.id)
         )
         if changed is None:
             raise _gone(portfolio.name)

@@ -212,6 +212,7 @@ def _rebalance(row: RebalanceRow) -> Rebalance:
         dagster_run_id=row.dagster_run_id,
         started_at=row.started_at,
         scheduled_for=row.scheduled_for,
+        finished_at=row.finished_at,
         portfolio_value=row.portfolio_value,
         plan_hash=row.plan_hash,
     )
