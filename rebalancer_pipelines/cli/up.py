@@ -59,8 +59,9 @@ def up(
             home=folder / "dagster", logs=folder / "logs", environment=prepare_dagster(session), port=ui_port
         )
         try:
-            processes.start()
+            # First, since it makes Dagster's tables: processes that make them side by side stumble over each other.
             close_dead_runs(session)
+            processes.start()
             if not no_demo:
                 _run_demo(session, quiet=as_json)
             processes.open_ui()

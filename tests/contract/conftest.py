@@ -16,7 +16,6 @@ from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.adapters.postgres.tables import AccountRow
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
 from tests.support.manual_clock import ManualClock
-from tests.support.postgres import database_server as database_server  # noqa: PLC0414 - pytest finds fixtures by name
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -109,7 +109,9 @@ def test_a_rebalance_is_finished_once(transactions: Transactions) -> None:
     assert not finish(transactions, rebalance)
     with transactions() as work:
         assert work.rebalances.active_on(rebalance.account_id) == []
-        assert work.rebalances.by_id(rebalance.id) == replace(rebalance, status=RebalanceStatus.FINISHED)
+        assert work.rebalances.by_id(rebalance.id) == replace(
+            rebalance, status=RebalanceStatus.FINISHED, finished_at=NOON + timedelta(minutes=1)
+        )
 
 
 def test_balances_and_prices_are_kept_to_the_last_digit(transactions: Transactions) -> None:
