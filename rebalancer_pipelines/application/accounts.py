@@ -38,13 +38,17 @@ def open_account(
 
 @dataclass(frozen=True, slots=True)
 class AccountOverview:
-    """An account with what its venue holds and how the books divide it."""
+    """An account with what its venue holds and how the books divide it.
+
+    `is_being_settled`: a rebalance is under way or was cut off, so books and venue may differ for a moment.
+    """
 
     account: Account
     portfolios: tuple[Portfolio, ...]
     balances: Holdings
     books: Books
     differences: Mapping[Currency, Decimal]
+    is_being_settled: bool
 
 
 def look_into_account(ports: Ports, name: str) -> AccountOverview:
@@ -55,7 +59,9 @@ def look_into_account(ports: Ports, name: str) -> AccountOverview:
     with ports.transactions() as work:
         books = work.ledger.books(account.id)
         portfolios = tuple(work.portfolios.on_account(account.id))
-    return AccountOverview(account, portfolios, balances, books, differences(books.total(), totals_of(balances)))
+        is_being_settled = bool(work.rebalances.active_on(account.id))
+    found = differences(books.total(), totals_of(balances))
+    return AccountOverview(account, portfolios, balances, books, found, is_being_settled)
 
 
 def delete_account(ports: Ports, name: str) -> None:

@@ -82,8 +82,9 @@ def show(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
             ]
         )
     print_table("Balances and books", columns, rows, numbers=columns[1:])
-    agreed = "Books and venue agree." if not overview.differences else "[red]Books and venue differ.[/red]"
-    console.print(agreed)
+    console.print("[red]Books and venue differ.[/red]" if overview.differences else "Books and venue agree.")
+    if overview.is_being_settled:
+        console.print("A rebalance is under way or was cut off; what it left is settled within a minute of its end.")
 
 
 @app.command("delete")
@@ -124,5 +125,6 @@ def _overview_document(overview: AccountOverview) -> dict[str, object]:
             )
             for currency, amount in sorted(book.items())
         ],
+        "is_being_settled": overview.is_being_settled,
         "differences": {currency: plain(amount) for currency, amount in overview.differences.items()},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,12 +24,16 @@ def prepare_dagster(session: Session) -> dict[str, str]:
 @contextmanager
 def _explained() -> Generator[None]:
     """Dagster's own failures (its storage is away, say) in one line; our refusals are in the run and its history."""
+    # Its libraries tell every retry on the root logger; the line below and the run's own log say what matters.
+    logging.disable(logging.CRITICAL)
     try:
         yield
     except Exception as error:
         raise RebalancerError(
             f"Dagster could not run the job ({type(error).__name__}); see 'rebalancer doctor', then run it again"
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def close_dead_runs(session: Session) -> None:
@@ -37,7 +42,7 @@ def close_dead_runs(session: Session) -> None:
 
     from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs  # noqa: PLC0415
 
-    with dg.DagsterInstance.get() as instance:
+    with _explained(), dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance, session.ports)
 
 

@@ -184,7 +184,7 @@ def delete(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None
     if as_json:
         print_json({"deleted": name})
         return
-    console.print(f"Portfolio {name} is deleted; what its book held is unallocated now.")
+    console.print(f"Portfolio {name} is deleted with its history; what its book held is unallocated now.")
 
 
 @app.command("allocate")

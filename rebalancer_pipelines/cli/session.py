@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rebalancer_pipelines.adapters.assembly import open_ports
+from rebalancer_pipelines.adapters.embedded.data_directory import prepared_data_dir
 from rebalancer_pipelines.adapters.embedded.services import Services, running_services
 from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.domain.errors import InvalidInputError
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A command's surroundings. `services` holds URLs with passwords: not for output."""
+    """A command's surroundings. `services` holds URLs with passwords: not for output.
+
+    `owns_database` says that the database is the embedded one, which this program starts and stops.
+    """
 
     data_dir: Path
+    owns_database: bool
     services: Services
     ports: Ports
 
@@ -26,6 +32,16 @@ class Session:
 def chosen_data_dir(data_dir: Path | None) -> Path:
     """The folder that the option, the environment or the default names."""
     return (data_dir or Settings().data_dir).expanduser().absolute()
+
+
+def make_data_dir(folder: Path) -> None:
+    """Make the data folder unless it is there. Raises `InvalidInputError` when it cannot be."""
+    try:
+        prepared_data_dir(folder)
+    except OSError as error:
+        raise InvalidInputError(
+            "data_dir", str(folder), f"cannot be made: {error.strerror}; choose another --data-dir"
+        ) from None
 
 
 @contextmanager
@@ -36,7 +52,9 @@ def open_session(data_dir: Path | None) -> Generator[Session]:
     """
     settings = Settings()
     folder = chosen_data_dir(data_dir)
+    if settings.database_url is None:
+        make_data_dir(folder)
     with running_services(folder, database_url=settings.database_url, redis_url=settings.redis_url) as services:
         migrate(services.database_url)
         with open_ports(services.database_url) as ports:
-            yield Session(folder, services, ports)
+            yield Session(folder, settings.database_url is None, services, ports)

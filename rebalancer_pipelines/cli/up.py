@@ -13,20 +13,18 @@ from typing import Annotated
 
 import typer
 
-from rebalancer_pipelines.adapters.embedded.data_directory import prepared_data_dir
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
 from rebalancer_pipelines.adapters.embedded.services import running_database
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
-from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
 from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, money, print_json
-from rebalancer_pipelines.cli.session import Session, chosen_data_dir, open_session
+from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.values import parse_positive, parse_whole
 from rebalancer_pipelines.orchestration.instance import LOCATION
@@ -107,12 +105,7 @@ def _read_pid(folder: Path) -> int | None:
 
 @contextmanager
 def _only_one(folder: Path) -> Generator[None]:
-    try:
-        prepared_data_dir(folder)
-    except OSError as error:
-        raise InvalidInputError(
-            "data_dir", str(folder), f"cannot be made: {error.strerror}; choose another --data-dir"
-        ) from None
+    make_data_dir(folder)
     lock = FileLock(folder / "up.lock")
     if not lock.try_exclusive():
         raise RebalancerError(
@@ -164,7 +157,8 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
         f"\nLook   [bold]{processes.url}[/bold]  assets, runs, plan and history\n"
         f"       {processes.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
         "       launch a rebalance by hand: choose a portfolio as the partition\n"
-        f"Next   [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
+        "Next   (in another terminal, after 'source .venv/bin/activate')\n"
+        f"       [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
         f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
         "       [bold]rebalancer account add NAME --venue paper --prices live --deposit EUR=10000[/bold]  your own\n"
         "\nThe demo trades play money on a RECORDED market. Ctrl-C stops everything; the data stays.\n",
@@ -189,7 +183,7 @@ def _stay(session: Session, processes: DagsterProcesses) -> None:
 
 def _revive_database(session: Session) -> None:
     """Start our own database again when it was killed under us; it comes back at its port, so its URL stays good."""
-    if Settings().database_url is not None:
+    if not session.owns_database:
         raise RebalancerError("the database that DATABASE_URL names has gone away; start again once it is back")
     with running_database(session.data_dir) as url:
         if url != session.services.database_url:

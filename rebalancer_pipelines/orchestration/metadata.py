@@ -35,6 +35,11 @@ def _money(amount: Decimal) -> str:
     return f"{amount.quantize(_CENT) + 0:,}"
 
 
+def figure(amount: Decimal) -> float:
+    """An amount to the cent as a number that Dagster can plot; for the eye only."""
+    return float(amount.quantize(_CENT))
+
+
 def _points(drift: Decimal) -> str:
     """Percentage points with their sign; what rounds to nothing has none."""
     rounded = drift.quantize(_CENT)
@@ -133,8 +138,9 @@ def plan_metadata(document: Mapping[str, Any]) -> Metadata:
     return {
         "plan": dg.MetadataValue.md(_plan_markdown(document)),
         "orders": len(document["orders"]),
-        "portfolio_value": float(document["portfolio_value"]),
-        "expected_cost": float(document["expected_cost"]),
+        "portfolio_value": figure(Decimal(document["portfolio_value"])),
+        "expected_cost": figure(Decimal(document["expected_cost"])),
+        "valuation_currency": document["valuation_currency"],
         "plan_hash": document["plan_hash"],
     }
 
@@ -214,15 +220,15 @@ def record_metadata(
         "orders_planned": record.orders_planned,
         "orders_executed": record.orders_executed,
         "orders_failed": record.orders_failed,
-        "total_value_traded": float(record.total_value_traded),
-        "fees_paid": float(record.fees_paid),
+        "total_value_traded": figure(record.total_value_traded),
+        "fees_paid": figure(record.fees_paid),
         "duration_ms": record.duration_ms,
         "weights_before": positions_table(before),
         "weights_after": positions_table(after),
         "history_row": str(record.id),
     }
     if record.portfolio_value is not None:
-        metadata["portfolio_value"] = float(record.portfolio_value)
+        metadata["portfolio_value"] = figure(record.portfolio_value)
     if record.dagster_run_id:
         metadata["run"] = dg.MetadataValue.dagster_run(record.dagster_run_id)
     if record.errors:

@@ -54,6 +54,7 @@ def account_balances(
     """Start the rebalance."""
     with rebalancer.ports() as ports:
         state = start_rebalance(ports, config.request(context))
+    context.instance.add_run_tags(context.run.run_id, {"rebalancer/mode": "dry run" if config.dry_run else "trade"})
     return dg.MaterializeResult(
         metadata=balances_metadata(state), check_results=[checks.gate(checks.LEDGER_EQUALS_VENUE, state.denial)]
     )

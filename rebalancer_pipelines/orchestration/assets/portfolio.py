@@ -9,7 +9,7 @@ from rebalancer_pipelines.application.rebalance.value_portfolio import value_por
 from rebalancer_pipelines.domain.values import plain
 from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.assets.market_data import market_prices
-from rebalancer_pipelines.orchestration.metadata import positions_table, source_notice
+from rebalancer_pipelines.orchestration.metadata import figure, positions_table, source_notice
 from rebalancer_pipelines.orchestration.ownership import OWNERS
 from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
@@ -30,7 +30,7 @@ def portfolio_value(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -
         valued = value_portfolio(ports, stage)
     return dg.MaterializeResult(
         metadata={
-            "portfolio_value": float(valued.valuation.value),
+            "portfolio_value": figure(valued.valuation.value),
             "valuation_currency": valued.valuation.valuation_currency,
             "price_source": source_notice(stage.account.price_source),
             "weights_before": positions_table(valued.positions),
