@@ -10,9 +10,8 @@ from rebalancer_pipelines.application.rebalance.start import RebalanceRequest, s
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration import checks
+from rebalancer_pipelines.orchestration.assets.step import rebalance_step
 from rebalancer_pipelines.orchestration.metadata import balances_metadata, prices_metadata
-from rebalancer_pipelines.orchestration.ownership import OWNERS
-from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 
@@ -40,12 +39,9 @@ class RebalanceOptions(dg.Config):
         )
 
 
-@dg.asset(
-    partitions_def=PORTFOLIOS,
-    group_name="market_data",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.LEDGER_EQUALS_VENUE],
+@rebalance_step(
+    group="market_data",
+    checks=[checks.LEDGER_EQUALS_VENUE],
     description="Holds the account for this rebalance, settles what an earlier run left, and reads its balances.",
 )
 def account_balances(
@@ -60,13 +56,10 @@ def account_balances(
     )
 
 
-@dg.asset(
-    deps=[account_balances],
-    partitions_def=PORTFOLIOS,
-    group_name="market_data",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.PRICES_ARE_SOUND],
+@rebalance_step(
+    after=account_balances,
+    group="market_data",
+    checks=[checks.PRICES_ARE_SOUND],
     description="Bid and ask of every market that the portfolio's weights name. A missing price stops the rebalance.",
 )
 def market_prices(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:

@@ -9,19 +9,15 @@ from rebalancer_pipelines.application.rebalance.value_portfolio import value_por
 from rebalancer_pipelines.domain.values import plain
 from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.assets.market_data import market_prices
+from rebalancer_pipelines.orchestration.assets.step import rebalance_step
 from rebalancer_pipelines.orchestration.metadata import figure, positions_table, source_notice
-from rebalancer_pipelines.orchestration.ownership import OWNERS
-from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 
-@dg.asset(
-    deps=[market_prices],
-    partitions_def=PORTFOLIOS,
-    group_name="portfolio",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.WEIGHTS_SUM_TO_100],
+@rebalance_step(
+    after=market_prices,
+    group="portfolio",
+    checks=[checks.WEIGHTS_SUM_TO_100],
     description="The portfolio's units at mid prices, with current and target weights.",
 )
 def portfolio_value(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:

@@ -10,19 +10,15 @@ from rebalancer_pipelines.application.rebalance.finish import finish_rebalance
 from rebalancer_pipelines.application.rebalance.propose import propose_rebalance
 from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.assets.portfolio import portfolio_value
+from rebalancer_pipelines.orchestration.assets.step import rebalance_step
 from rebalancer_pipelines.orchestration.metadata import orders_metadata, plan_metadata, record_metadata
-from rebalancer_pipelines.orchestration.ownership import OWNERS
-from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 
-@dg.asset(
-    deps=[portfolio_value],
-    partitions_def=PORTFOLIOS,
-    group_name="rebalance",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.PLAN_CONSERVES_VALUE],
+@rebalance_step(
+    after=portfolio_value,
+    group="rebalance",
+    checks=[checks.PLAN_CONSERVES_VALUE],
     description="The orders that bring the portfolio to its targets, and for every other currency the reason for none.",
 )
 def planned_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
@@ -35,13 +31,10 @@ def planned_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) ->
     )
 
 
-@dg.asset(
-    deps=[planned_orders],
-    partitions_def=PORTFOLIOS,
-    group_name="rebalance",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.EXECUTED_MATCHES_PLANNED, checks.LEDGER_EQUALS_VENUE_AFTER],
+@rebalance_step(
+    after=planned_orders,
+    group="rebalance",
+    checks=[checks.EXECUTED_MATCHES_PLANNED, checks.LEDGER_EQUALS_VENUE_AFTER],
     description="Every planned order, sent once and settled: sells first, then buys from what the sells brought.",
 )
 def executed_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
@@ -57,13 +50,10 @@ def executed_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -
     )
 
 
-@dg.asset(
-    deps=[executed_orders],
-    partitions_def=PORTFOLIOS,
-    group_name="rebalance",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.DRIFT_NOT_INCREASED, checks.REBALANCE_SUCCEEDED],
+@rebalance_step(
+    after=executed_orders,
+    group="rebalance",
+    checks=[checks.DRIFT_NOT_INCREASED, checks.REBALANCE_SUCCEEDED],
     description="The row that stays of the attempt, and the portfolio's next due time.",
 )
 def rebalance_history(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
