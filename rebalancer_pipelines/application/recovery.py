@@ -6,6 +6,17 @@ from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.recover import recover_account
 from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.domain.portfolio import Account
+
+
+def unfinished_accounts(ports: Ports) -> list[Account]:
+    """Accounts with a rebalance that is under way or was cut off, or with an order that may be at the venue."""
+    with ports.transactions() as work:
+        return [
+            account
+            for account in work.accounts.all()
+            if work.rebalances.active_on(account.id) or work.orders.possibly_at_venue(account.id)
+        ]
 
 
 def recover_abandoned_accounts(ports: Ports) -> list[str]:
@@ -14,14 +25,8 @@ def recover_abandoned_accounts(ports: Ports) -> list[str]:
     An account whose lease still runs is left alone: its holder may be alive. One that cannot be settled now (its venue
     is away) blocks nobody else, and every rebalance on it tries again.
     """
-    with ports.transactions() as work:
-        left = [
-            account
-            for account in work.accounts.all()
-            if work.rebalances.active_on(account.id) or work.orders.possibly_at_venue(account.id)
-        ]
     unsettled: list[str] = []
-    for account in left:
+    for account in unfinished_accounts(ports):
         with ports.transactions() as work:
             lease = work.accounts.take_lease(account.id, ports.lease_duration)
             work.commit()

@@ -19,17 +19,18 @@ from rebalancer_pipelines.adapters.embedded.services import running_database
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
-from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
+from rebalancer_pipelines.application.recovery import recover_abandoned_accounts, unfinished_accounts
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
 from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import console, money, print_json
+from rebalancer_pipelines.cli.output import console, errors, money, print_json
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.values import parse_positive, parse_whole
 from rebalancer_pipelines.orchestration.instance import LOCATION
 
 _WATCH_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
 _STOP_SECONDS = 60.0
 
 
@@ -51,8 +52,6 @@ def up(
         if pace is not None:
             with open_engine(session.services.database_url) as engine:
                 change_speed(engine, pace, session.ports.clock.now())
-        for problem in recover_abandoned_accounts(session.ports):
-            console.print(f"[yellow]Not settled yet:[/yellow] {problem}", soft_wrap=True)
         processes = DagsterProcesses(
             home=folder / "dagster", logs=folder / "logs", environment=prepare_dagster(session), port=ui_port
         )
@@ -60,13 +59,14 @@ def up(
             # First, since it makes Dagster's tables: processes that make them side by side stumble over each other.
             close_dead_runs(session)
             processes.start()
+            _settle(session)
             if not no_demo:
                 _run_demo(session, quiet=as_json)
             processes.open_ui()
             _welcome(session, processes, seconds=time.monotonic() - started, as_json=as_json)
             _stay(session, processes)
         except KeyboardInterrupt:
-            console.print("Stopping …")
+            errors.print("Stopping …")
         finally:
             processes.stop()
 
@@ -127,6 +127,20 @@ def _free(port: int) -> Generator[None]:
         except OSError:
             raise InvalidInputError("port", port, "is taken or not allowed; choose another with --port") from None
     yield
+
+
+def _settle(session: Session) -> None:
+    """Settle what stopped processes left, waiting for their leases to run out; whoever still lives keeps its own."""
+    ports = session.ports
+    deadline = time.monotonic() + ports.lease_duration.total_seconds() + _WATCH_SECONDS
+    problems = recover_abandoned_accounts(ports)
+    if not problems and unfinished_accounts(ports):
+        errors.print("Settling what a stopped process left behind; this takes up to half a minute …")
+    while not problems and unfinished_accounts(ports) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+        problems = recover_abandoned_accounts(ports)
+    for problem in problems:
+        errors.print(f"[yellow]Not settled yet:[/yellow] {problem}")
 
 
 def _run_demo(session: Session, *, quiet: bool) -> None:
