@@ -1,0 +1,93 @@
+"""`rebalancer up` as a person starts it: a process of its own, its UI asked over HTTP, then stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rebalancer_pipelines.adapters.embedded.deadline import wait_until
+from rebalancer_pipelines.adapters.embedded.free_port import free_port
+
+PROGRAM = [sys.executable, "-c", "from rebalancer_pipelines.cli.app import main; main()"]
+
+
+def command(*arguments: str) -> Any:
+    done = subprocess.run([*PROGRAM, *arguments, "--json"], capture_output=True, text=True, check=True, timeout=120)
+    return json.loads(done.stdout)
+
+
+def processes_of(folder: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+def ask(port: int, query: str) -> Any:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())["data"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "a data folder"
+    for variable in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("REBALANCER_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def running(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    port = free_port()
+    told = tmp_path / "told"
+    with told.open("wb") as output:
+        process = subprocess.Popen([*PROGRAM, "up", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT)
+    try:
+        assert wait_until(lambda: b"Ctrl-C stops" in told.read_bytes() or process.poll() is not None, 150)
+        assert process.poll() is None, told.read_text()
+        yield process, port, told
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
+    running: tuple[subprocess.Popen[bytes], int, Path], folder: Path
+) -> None:
+    process, port, told = running
+    assert "RECORDED market" in told.read_text()
+    rows = command("history")
+    assert sorted(row["portfolio"] for row in rows) == ["demo-balanced", "demo-bands", "demo-equal"]
+    assert all(row["success"] and row["orders_executed"] == row["orders_planned"] > 0 for row in rows)
+    assert command("account", "show", "demo")["differences"] == {}
+    answer = ask(
+        port, '{ pipelineRunsOrError(filter: {pipelineName: "rebalance"}) { ... on Runs { results { status } } } }'
+    )
+    assert [run["status"] for run in answer["pipelineRunsOrError"]["results"]] == ["SUCCESS"] * 3
+
+    postmaster = int((folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    assert wait_until(lambda: "it runs again" in told.read_text(), 60)
+    assert command("history") == rows
+
+    assert command("down") == {"stopped": True}
+    assert wait_until(lambda: process.poll() is not None, 30)
+    assert wait_until(lambda: processes_of(folder) == [], 10)
