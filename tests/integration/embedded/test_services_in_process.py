@@ -26,7 +26,7 @@ from redis.retry import Retry
 from rebalancer_pipelines.adapters.embedded.binaries import postgres_binaries
 from rebalancer_pipelines.adapters.embedded.services import Services, running_database, running_services
 
-from .conftest import NOBODY, execute, kill_and_wait, servers_of
+from .conftest import NOBODY, eventually, execute, kill_and_wait, servers_of
 
 
 @pytest.fixture
@@ -120,10 +120,25 @@ def test_a_killed_valkey_comes_back_where_it_was(data_dir: Path, services: Servi
         assert redis.Redis.from_url(again.redis_url).ping()
 
 
+def listening_on(port: int) -> socket.socket:
+    """A stranger on a port that a killed server leaves: its last threads hold it a moment longer than its process."""
+    strangers: list[socket.socket] = []
+
+    def take() -> bool:
+        try:
+            strangers.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            return False
+        return True
+
+    assert eventually(take)
+    return strangers[0]
+
+
 def test_a_strangers_port_is_noticed(data_dir: Path, services: Services) -> None:
     kill_and_wait(valkey_of(data_dir).pid)
     port = urlsplit(services.redis_url).port
-    with socket.create_server(("127.0.0.1", port)), running_services(data_dir) as again:
+    with listening_on(port), running_services(data_dir) as again:
         assert again.redis_url != services.redis_url
         assert redis.Redis.from_url(again.redis_url).ping()
 
@@ -140,7 +155,7 @@ def test_the_postgres_port_may_be_taken_meanwhile(data_dir: Path) -> None:
     with running_database(data_dir) as url:
         (postmaster,) = (p for p in servers_of(data_dir) if "-D" in p.cmdline())
         kill_and_wait(postmaster.pid)
-        with socket.create_server(("127.0.0.1", urlsplit(url).port)), running_database(data_dir) as again:
+        with listening_on(urlsplit(url).port), running_database(data_dir) as again:
             assert again != url
             assert execute(again, "SELECT 1") == [(1,)]
 

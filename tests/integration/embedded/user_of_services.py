@@ -50,6 +50,7 @@ def become(uid: int) -> None:
 def wait_for_end_of_input(database_url: str) -> None:
     while True:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             sys.stdin.read()
             return
         except KeyboardInterrupt:
@@ -69,6 +70,8 @@ def main() -> int:
         become(int(account))
     try:
         with running_services(Path(data_dir)) as services:
+            # Whoever reads the answer may interrupt at once: that has to wait until somebody is there to catch it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             answer(step="running", database_url=services.database_url, redis_url=services.redis_url)
             wait_for_end_of_input(services.database_url)
     except EmbeddedServiceError as error:
