@@ -22,6 +22,9 @@ from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+"""Loaded here, since a child must take no lock between fork and exec: another thread may have held it."""
+
 _READY_SECONDS = 120.0
 _WORKSPACE = """load_from:
   - grpc_server:
@@ -115,7 +118,7 @@ class DagsterProcesses:
                 env={**os.environ, **self.environment},
                 cwd=self.home,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread here
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single system call
             )
 
     def _location(self) -> str | None:
@@ -154,7 +157,7 @@ def _listens(port: int) -> bool:
 
 
 def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _group_is_alive(child: subprocess.Popen[bytes]) -> bool:

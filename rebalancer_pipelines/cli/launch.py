@@ -37,7 +37,7 @@ def _explained() -> Generator[None]:
 
 
 def close_dead_runs(session: Session) -> None:
-    """Tell Dagster which runs ended with a process that was killed. For the start, after recovery."""
+    """Tell Dagster which runs ended with a process that was killed. Expects `prepare_dagster` to have been called."""
     import dagster as dg  # noqa: PLC0415 - two seconds that only the start pays for
 
     from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs  # noqa: PLC0415
@@ -47,8 +47,10 @@ def close_dead_runs(session: Session) -> None:
 
 
 def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
-    """Run the job `rebalance` for one portfolio to its end; returns Dagster's run id, whatever came of it."""
-    prepare_dagster(session)
+    """Run the job `rebalance` for one portfolio to its end; returns Dagster's run id, whatever came of it.
+
+    Expects `prepare_dagster` to have been called.
+    """
     # Dagster takes two seconds to import: only commands that run a job pay for it.
     import dagster as dg  # noqa: PLC0415
 

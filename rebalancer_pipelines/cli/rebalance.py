@@ -8,7 +8,7 @@ import typer
 
 from rebalancer_pipelines.application.documents import history_document
 from rebalancer_pipelines.application.rebalance.propose import preview_plan
-from rebalancer_pipelines.cli.launch import launch_rebalance
+from rebalancer_pipelines.cli.launch import launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, minute, money, price_notice, print_json, print_table
 from rebalancer_pipelines.cli.session import open_session
@@ -59,6 +59,7 @@ def run(
         if not as_json:
             mode = "DRY RUN, nothing is sent" if dry_run else f"trading on the {account.venue} venue"
             console.print(f"Rebalancing {name}: {mode} …")
+        prepare_dagster(session)
         run_id = launch_rebalance(session, name, dry_run=dry_run)
         with session.ports.transactions() as work:
             rows = work.history.newest(portfolio.id, 5)

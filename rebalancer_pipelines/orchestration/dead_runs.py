@@ -4,7 +4,7 @@ Here: telling Dagster that such a run has ended, so that it neither shows as run
 here: what became of its orders and its history row; recovery settles those first.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 
@@ -42,13 +42,9 @@ def _is_dead(ports: Ports, record: dg.RunRecord) -> bool:
         return True
     if rebalance is None:
         # It has not begun: a live run waits for its account no longer than the patience for the lease.
-        return now - _started(record) > ports.lease_patience + _START_MARGIN
+        return now - record.create_timestamp > ports.lease_patience + _START_MARGIN
     return (
         rebalance.status is RebalanceStatus.FINISHED
         and rebalance.finished_at is not None
         and now - rebalance.finished_at > _END_MARGIN
     )
-
-
-def _started(record: dg.RunRecord) -> datetime:
-    return record.create_timestamp

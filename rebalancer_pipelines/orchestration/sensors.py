@@ -17,7 +17,7 @@ def partition_changes(
     stored: Iterable[str], known: Iterable[str]
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
     """The requests that make Dagster's partitions equal to the stored portfolios."""
-    added, removed = sorted(set(stored) - set(known)), sorted(set(known) - set(stored))
+    added, removed = _added_and_removed(stored, known)
     requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if added:
         requests.append(PORTFOLIOS.build_add_request(added))
@@ -55,8 +55,13 @@ def abandoned_rebalances(context: dg.SensorEvaluationContext, rebalancer: Rebala
 def sync_partitions(instance: dg.DagsterInstance, stored: Iterable[str]) -> None:
     """The same at once, for whoever has just changed a portfolio and will not wait for the sensor."""
     name = PORTFOLIOS.name or ""
-    wanted, known = set(stored), set(instance.get_dynamic_partitions(name))
-    if wanted - known:
-        instance.add_dynamic_partitions(name, sorted(wanted - known))
-    for key in sorted(known - wanted):
+    added, removed = _added_and_removed(stored, instance.get_dynamic_partitions(name))
+    if added:
+        instance.add_dynamic_partitions(name, added)
+    for key in removed:
         instance.delete_dynamic_partition(name, key)
+
+
+def _added_and_removed(stored: Iterable[str], known: Iterable[str]) -> tuple[list[str], list[str]]:
+    wanted, present = set(stored), set(known)
+    return sorted(wanted - present), sorted(present - wanted)
