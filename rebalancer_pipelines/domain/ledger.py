@@ -14,12 +14,18 @@ from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency
 
 
 class LedgerEntryKind(StrEnum):
-    """What moved money. A TRANSFER moves it between the books of one account and sums to zero."""
+    """What moved money.
+
+    A FILL is an order of ours, an OUTSIDE_TRADE somebody else's on the same account. A TRANSFER moves money between the
+    books of one account and sums to zero. An ADJUSTMENT is a difference that nothing explains and a person accepted.
+    """
 
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     FILL = "fill"
     FEE = "fee"
+    OUTSIDE_TRADE = "outside_trade"
+    REWARD = "reward"
     TRANSFER = "transfer"
     ADJUSTMENT = "adjustment"
 
@@ -28,7 +34,8 @@ class LedgerEntryKind(StrEnum):
 class LedgerEntry:
     """One movement of one currency in one book; `amount` is signed. `portfolio_id` None is the unallocated book.
 
-    `cause` says what brought it about (a trade id, a person's words); `fill_id` points at the fill it books.
+    `cause` says what brought it about (a trade id, a person's words); `fill_id` points at the fill it books,
+    `venue_entry_id` names the line of the venue's own ledger that it books: each line is booked once per account.
     """
 
     account_id: UUID
@@ -39,6 +46,7 @@ class LedgerEntry:
     cause: str
     occurred_at: datetime
     fill_id: UUID | None = None
+    venue_entry_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

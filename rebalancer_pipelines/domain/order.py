@@ -89,20 +89,20 @@ def check_transition(current: OrderState, target: OrderState) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution. `price` is quote per base; `fee` is in `fee_currency`; unique per account and `trade_id`."""
+    """One execution, unique per account and `trade_id`.
+
+    `price` is quote per base; `notional` is what moved in quote currency: quantity × price as the venue rounded it to
+    the digits that it keeps; `fee` is in `fee_currency`.
+    """
 
     trade_id: str
     quantity: Decimal
     price: Decimal
+    notional: Decimal
     fee: Decimal
     fee_currency: Currency
     liquidity_side: LiquiditySide
     executed_at: datetime
-
-    @property
-    def notional(self) -> Decimal:
-        """Quantity × price, in quote currency."""
-        return EXACT.multiply(self.quantity, self.price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Order:
 
     @property
     def filled_notional(self) -> Decimal:
-        """Σ quantity × price of the fills, in quote currency."""
+        """Σ notional of the fills, in quote currency."""
         return exact_sum(f.notional for f in self.fills)
 
     @property

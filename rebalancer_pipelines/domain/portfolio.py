@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from rebalancer_pipelines.domain.account_settings import AccountSettings
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBand
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency
 from rebalancer_pipelines.domain.weights import TargetWeights
+
+PAPER_VENUE = "paper"
+"""The venue whose money is play money; every other one is real."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -29,8 +33,24 @@ class TradingState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialSource:
+    """Where the key of an account comes from: two environment variables, or `sealed`, a text that only the
+    installation's own key file opens. It never holds a secret in clear.
+    """
+
+    key_env: str | None = None
+    secret_env: str | None = None
+    sealed: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """One login at one venue. It carries the lease, the risk limits and the trading state."""
+    """One login at one venue. It carries the lease, the risk limits and the trading state.
+
+    `live_trading`: somebody has allowed it, by name, to trade real money. `endpoint` is another address of the venue's
+    API. `reconciled_at`: until then every movement at the venue is in the books. `resumed_at`: failures before it do
+    not count against the account any more.
+    """
 
     id: UUID
     name: str
@@ -39,6 +59,17 @@ class Account:
     trading_state: TradingState
     trading_state_reason: str | None
     created_at: datetime
+    settings: AccountSettings
+    live_trading: bool = False
+    endpoint: str | None = None
+    credentials: CredentialSource | None = None
+    reconciled_at: datetime | None = None
+    resumed_at: datetime | None = None
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether its money is play money."""
+        return self.venue == PAPER_VENUE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.values import Currency
 
 
@@ -39,7 +40,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """One attempt to bring a portfolio to its targets, unique per Dagster run and portfolio."""
+    """One attempt to bring a portfolio to its targets, unique per Dagster run and portfolio.
+
+    `confirmed` are the limits that a person has waived for this one attempt.
+    """
 
     id: UUID
     portfolio_id: UUID
@@ -50,6 +54,7 @@ class Rebalance:
     triggered_by: TriggeredBy
     dagster_run_id: str
     started_at: datetime
+    confirmed: frozenset[DenialReason] = frozenset()
     scheduled_for: datetime | None = None
     finished_at: datetime | None = None
     portfolio_value: Decimal | None = None

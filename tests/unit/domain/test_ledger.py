@@ -24,6 +24,7 @@ def fills(draw: st.DrawFn) -> list[Fill]:
             trade_id=f"t{number}",
             quantity=draw(amounts),
             price=draw(amounts),
+            notional=draw(amounts),
             fee=draw(st.one_of(st.just(Decimal(0)), amounts)),
             fee_currency=draw(st.sampled_from([EUR, BTC, Currency("KFEE")])),
             liquidity_side=LiquiditySide.TAKER,
@@ -60,7 +61,7 @@ def total(entries: list[LedgerEntry], currency: str, *kinds: LedgerEntryKind) ->
 
 
 def test_a_buy_brings_base_takes_quote_and_books_the_fee_apart() -> None:
-    fill = Fill("t0", Decimal(2), Decimal(100), Decimal("0.5"), EUR, LiquiditySide.TAKER, NOON)
+    fill = Fill("t0", Decimal(2), Decimal(100), Decimal(200), Decimal("0.5"), EUR, LiquiditySide.TAKER, NOON)
 
     entries = book(OrderSide.BUY, [fill])
     assert [(e.kind, e.currency, e.amount) for e in entries] == [
@@ -74,11 +75,11 @@ def test_a_buy_brings_base_takes_quote_and_books_the_fee_apart() -> None:
 
 
 def test_a_sell_takes_base_and_brings_quote_and_no_fee_leaves_no_entry() -> None:
-    fill = Fill("t0", Decimal(2), Decimal(100), Decimal(0), EUR, LiquiditySide.MAKER, NOON)
+    fill = Fill("t0", Decimal(2), Decimal(100), Decimal("199.99"), Decimal(0), EUR, LiquiditySide.MAKER, NOON)
 
     assert [(e.kind, e.currency, e.amount) for e in book(OrderSide.SELL, [fill])] == [
         (LedgerEntryKind.FILL, BTC, -2),
-        (LedgerEntryKind.FILL, EUR, 200),
+        (LedgerEntryKind.FILL, EUR, Decimal("199.99")),
     ]
 
 
@@ -92,7 +93,7 @@ def test_entries_sum_to_what_the_fills_moved_in_any_decimal_context(
     sign = 1 if side is OrderSide.BUY else -1
     exact = Context(prec=200)
     bought = exact_sum(fill.quantity for fill in executed)
-    paid = exact_sum(exact.multiply(fill.quantity, fill.price) for fill in executed)
+    paid = exact_sum(fill.notional for fill in executed)
     assert total(entries, BTC, LedgerEntryKind.FILL) == exact.multiply(bought, Decimal(sign))
     assert total(entries, EUR, LedgerEntryKind.FILL) == exact.multiply(paid, Decimal(-sign))
     for currency in ("BTC", "EUR", "KFEE"):

@@ -29,11 +29,20 @@ LEGAL = {
 """The moves as they were decided, written down apart from the code."""
 
 
-def a_fill(trade_id: str, quantity: str, price: str, fee: str = "0", fee_currency: str = "EUR") -> Fill:
+def a_fill(
+    trade_id: str,
+    quantity: str,
+    price: str,
+    fee: str = "0",
+    fee_currency: str = "EUR",
+    *,
+    notional: str | None = None,
+) -> Fill:
     return Fill(
         trade_id=trade_id,
         quantity=Decimal(quantity),
         price=Decimal(price),
+        notional=Decimal(quantity) * Decimal(price) if notional is None else Decimal(notional),
         fee=Decimal(fee),
         fee_currency=EUR if fee_currency == "EUR" else BTC,
         liquidity_side=LiquiditySide.TAKER,
@@ -93,6 +102,13 @@ def test_fills_add_up_exactly_in_any_decimal_context() -> None:
         assert order.filled_quantity == Decimal("2.2345679")
         assert order.filled_notional == Decimal("221.4691356689")
         assert order.fees == {EUR: Decimal("0.005"), BTC: Decimal("0.002")}
+
+
+def test_what_moved_is_what_the_venue_rounded_it_to() -> None:
+    order = an_order(a_fill("a", "0.3", "33.3333", notional="10.00"), a_fill("b", "0.7", "1", notional="0.70"))
+
+    assert order.filled_notional == Decimal("10.70")
+    assert order.average_price == Decimal("10.70")
 
 
 def test_the_average_price_weighs_by_quantity() -> None:
