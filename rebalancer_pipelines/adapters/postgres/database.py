@@ -8,7 +8,15 @@ from datetime import datetime
 
 from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.schema import CreateSchema
 
 from rebalancer_pipelines.domain.errors import InvalidInputError
@@ -34,6 +42,10 @@ _REMEDIES = {
     "invalid connection option": "it has an option that PostgreSQL does not know; remove what follows the ?",
     "does not exist": "the database or user does not exist; create it or correct the name",
     "connection refused": "nobody listens there; start the server or correct host and port",
+    "queuepool limit": "this program has taken all the connections it allows itself; try again when it does less",
+    "deadlock detected": "two sessions waited for each other and this one was undone; try again",
+    "could not serialize": "another session changed the same rows and this one was undone; try again",
+    "lock timeout": "another session held the same rows for too long and this one was undone; try again",
     "timeout expired": "no answer in time; check host, port and firewall",
     "timed out": "no answer in time; check host, port and firewall",
     "resolve": "the host name is unknown; correct it",
@@ -42,8 +54,9 @@ _REMEDIES = {
 }
 """What to do, by a sign in the words of libpq or the server."""
 
-_AWAY = ("08", "53", "57P", "58")
-"""Prefixes of SQLSTATEs: connection lost, resources used up (a full disk), shutting down, system error."""
+_AWAY = ("08", "40001", "40P01", "53", "55P03", "57P", "58")
+"""Prefixes of SQLSTATEs: connection lost, undone for another session's sake (not serializable, deadlock), resources
+used up (a full disk), a lock not had in time, shutting down, system error."""
 
 
 class DatabaseUnavailableError(InvalidInputError):
@@ -92,9 +105,9 @@ def server_version(database_url: str) -> str:
         return str(connection.execute(text("SHOW server_version")).scalar_one()).split()[0]
 
 
-def is_unavailable(error: DBAPIError) -> bool:
-    """Whether the database itself is away or at its limits, rather than one statement of ours at fault."""
-    if error.connection_invalidated:
+def is_unavailable(error: SQLAlchemyError) -> bool:
+    """Whether the database itself is away, at its limits or in use, rather than one statement of ours at fault."""
+    if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return True
     if not isinstance(error, OperationalError | InterfaceError):
         return False
@@ -102,9 +115,9 @@ def is_unavailable(error: DBAPIError) -> bool:
     return state is None or state.startswith(_AWAY)
 
 
-def unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
+def unavailable(url: URL, error: SQLAlchemyError) -> DatabaseUnavailableError:
     """Say in one line where the database is, why it cannot be used and what to do."""
-    words = " ".join(str(error.orig).split())
+    words = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in words.lower()), None)
     if remedy is None:
         remedy = f"{words.rsplit('FATAL:', 1)[-1].strip()}; check the server and its log"

@@ -51,6 +51,7 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
         list[dict[str, Any]]: JSONB,
+        list[str]: JSONB,
     }
 
 
@@ -76,10 +77,19 @@ _AT_VENUE = ", ".join(f"'{state.value}'" for state in OrderState if state.may_be
 
 
 class AccountRow(Base):
-    """One login at one venue, with the lease that decides who may trade it."""
+    """One login at one venue, with the lease that decides who may trade it.
+
+    `settings` has what was set by hand, by public name. `credentials` names the environment variables of the key, or
+    holds it sealed; never in clear.
+    """
 
     __tablename__ = "account"
-    __table_args__ = (_one_of("trading_state", *TradingState),)
+    __table_args__ = (
+        _one_of("trading_state", *TradingState),
+        CheckConstraint(
+            "credentials - ARRAY['key_env', 'secret_env', 'sealed'] = '{}'::jsonb", name="credentials_known"
+        ),
+    )
 
     id: Mapped[UUID] = _id()
     name: Mapped[str] = mapped_column(unique=True)
@@ -90,6 +100,12 @@ class AccountRow(Base):
     trading_state_reason: Mapped[str | None]
     lease_epoch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     lease_until: Mapped[datetime | None]
+    live_trading: Mapped[bool] = mapped_column(server_default=false())
+    endpoint: Mapped[str | None]
+    credentials: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    key_fingerprint: Mapped[str | None] = mapped_column(unique=True)
+    reconciled_at: Mapped[datetime | None]
+    resumed_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = _created()
 
@@ -151,7 +167,8 @@ class RebalanceRow(Base):
         CheckConstraint("(status = 'finished') = (finished_at IS NOT NULL)", name="finished_at_matches_status"),
         CheckConstraint("(plan IS NULL) = (plan_hash IS NULL)", name="plan_has_its_hash"),
         UniqueConstraint("dagster_run_id", "portfolio_id"),
-        Index(None, "portfolio_id"),
+        Index(None, "portfolio_id", "started_at"),
+        Index(None, "account_id", "started_at"),
         Index(
             "uq_rebalance_claim",
             "portfolio_id",
@@ -176,6 +193,7 @@ class RebalanceRow(Base):
     portfolio_value: Mapped[Decimal | None]
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     plan_hash: Mapped[str | None]
+    confirmed: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
 
 
 def _rebalance_key() -> Mapped[UUID]:
@@ -255,6 +273,7 @@ class OrderIntentRow(Base):
             "account_id",
             postgresql_where=text(f"state IN ({_AT_VENUE}) AND NOT dry_run"),
         ),
+        Index("ix_order_intent_by_time", "account_id", "updated_at", postgresql_where=text("NOT dry_run")),
         Index(None, "portfolio_id"),
     )
 
@@ -292,9 +311,11 @@ class FillRow(Base):
         _one_of("liquidity_side", *LiquiditySide),
         _finite("quantity", "> 0"),
         _finite("price", "> 0"),
+        _finite("notional", ">= 0"),
         _finite("fee", "> '-Infinity'"),
         UniqueConstraint("account_id", "trade_id"),
         Index(None, "order_intent_id"),
+        Index(None, "account_id", "executed_at"),
     )
 
     id: Mapped[UUID] = _id()
@@ -307,6 +328,7 @@ class FillRow(Base):
     fee_currency: Mapped[str]
     liquidity_side: Mapped[str]
     executed_at: Mapped[datetime]
+    notional: Mapped[Decimal]
 
 
 class LedgerEntryRow(Base):
@@ -324,8 +346,16 @@ class LedgerEntryRow(Base):
             unique=True,
             postgresql_where=text("fill_id IS NOT NULL"),
         ),
+        Index(
+            "uq_ledger_entry_venue_entry",
+            "account_id",
+            "venue_entry_id",
+            "kind",
+            unique=True,
+            postgresql_where=text("venue_entry_id IS NOT NULL"),
+        ),
         Index("ix_ledger_entry_book", "account_id", "portfolio_id", "currency", postgresql_include=["amount"]),
-        Index(None, "portfolio_id"),
+        Index(None, "portfolio_id", "occurred_at"),
     )
 
     id: Mapped[UUID] = _id()
@@ -338,6 +368,7 @@ class LedgerEntryRow(Base):
     occurred_at: Mapped[datetime]
     fill_id: Mapped[UUID | None] = mapped_column(ForeignKey("fill.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = _created()
+    venue_entry_id: Mapped[str | None]
 
 
 class RebalanceHistoryRow(Base):
@@ -389,6 +420,34 @@ class ActivityLogRow(Base):
     action: Mapped[str]
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class KillSwitchRow(Base):
+    """Its row, one at most, stops every order of the installation."""
+
+    __tablename__ = "kill_switch"
+    __table_args__ = (CheckConstraint("only_row", name="only_row"),)
+
+    only_row: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    reason: Mapped[str]
+    engaged_at: Mapped[datetime]
+
+
+class VenueKeyRow(Base):
+    """What all processes must know together to use an account's key at its venue.
+
+    `last_nonce` is the highest number sent with it, since the venue refuses a lower one. `rest_counter` is what the
+    venue counted against the key at `rest_counted_at`, `trading_counters` the same per market.
+    """
+
+    __tablename__ = "venue_key"
+    __table_args__ = (CheckConstraint("last_nonce >= 0", name="last_nonce_valid"), _finite("rest_counter", ">= 0"))
+
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    last_nonce: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    rest_counter: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    rest_counted_at: Mapped[datetime | None]
+    trading_counters: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
 
 
 class PaperBalanceRow(Base):

@@ -6,13 +6,14 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unavailable
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
 from rebalancer_pipelines.adapters.postgres.repositories.activity import PostgresActivityLog
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
+from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
 from rebalancer_pipelines.adapters.postgres.repositories.ledger import PostgresLedger
 from rebalancer_pipelines.adapters.postgres.repositories.orders import PostgresOrders
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
@@ -21,6 +22,7 @@ from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
     History,
+    KillSwitch,
     Ledger,
     Orders,
     Portfolios,
@@ -34,8 +36,8 @@ _AS_STORED = {"populate_existing": True, "synchronize_session": False}
 class PostgresUnitOfWork:
     """A transaction that is undone unless `commit` is called; implements `ports.UnitOfWork`.
 
-    Leaving it raises `DatabaseUnavailableError` when the database went away meanwhile. Whether a commit that was cut
-    off so took effect is then unknown: read it again before acting on it.
+    Leaving it raises `DatabaseUnavailableError` when the database went away meanwhile or another session stood in the
+    way. Whether a commit that was cut off so took effect is then unknown: read it again before acting on it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -49,6 +51,7 @@ class PostgresUnitOfWork:
         self.orders: Orders = PostgresOrders(self._session)
         self.history: History = PostgresHistory(self._session)
         self.activity: ActivityLog = PostgresActivityLog(self._session)
+        self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +60,7 @@ class PostgresUnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._session.close()
-        if isinstance(error, DBAPIError) and is_unavailable(error):
+        if isinstance(error, SQLAlchemyError) and is_unavailable(error):
             raise unavailable(self._url, error) from error
 
     def commit(self) -> None:

@@ -32,9 +32,9 @@ ALREADY_OVER = timedelta(minutes=-1)
 Transactions = Callable[[], PostgresUnitOfWork]
 
 
-def an_account(transactions: Transactions, name: str = "main") -> Account:
+def an_account(transactions: Transactions, name: str = "main", **details: Any) -> Account:
     with transactions() as work:
-        account = work.accounts.add(name, "paper", "recorded", NOON)
+        account = work.accounts.add(name, "paper", "recorded", NOON, **details)
         work.commit()
     return account
 
@@ -125,6 +125,8 @@ def a_fill(trade_id: str = "T1", quantity: str = "0.1", **changes: Any) -> Fill:
         trade_id=trade_id,
         quantity=Decimal(quantity),
         price=Decimal("100.1"),
+        # As a venue that keeps three digits would round it.
+        notional=(Decimal(quantity) * Decimal("100.1")).quantize(Decimal("0.001")),
         fee=Decimal("0.02"),
         fee_currency=EUR,
         liquidity_side=LiquiditySide.TAKER,

@@ -29,7 +29,13 @@ _OF_ORDER = {
 _OF_TRADE = {"trade_id": "T1", "quantity": 1, "price": 100, "fee": 0, "fee_currency": "EUR", "executed_at": NOON}
 
 _ROWS: dict[str, dict[str, Any]] = {
-    "account": {"id": _ID["account"], "name": "main", "venue": "paper", "price_source": "recorded"},
+    "account": {
+        "id": _ID["account"],
+        "name": "main",
+        "venue": "paper",
+        "price_source": "recorded",
+        "key_fingerprint": "F1",
+    },
     "portfolio": {"id": _ID["portfolio"], "name": "long-term", "account_id": _ID["account"]},
     "target_weight": {"portfolio_id": _ID["portfolio"], "currency": "BTC", "weight": 100},
     "rebalance": {
@@ -78,6 +84,7 @@ _ROWS: dict[str, dict[str, Any]] = {
     },
     "fill": {
         **_OF_TRADE,
+        "notional": 100,
         "order_intent_id": _ID["order_intent"],
         "account_id": _ID["account"],
         "liquidity_side": "taker",
@@ -90,6 +97,7 @@ _ROWS: dict[str, dict[str, Any]] = {
         "amount": 1,
         "cause": "test",
         "occurred_at": NOON,
+        "venue_entry_id": "L1",
     },
     "rebalance_history": {
         "portfolio_id": _ID["portfolio"],
@@ -112,6 +120,8 @@ _ROWS: dict[str, dict[str, Any]] = {
     "paper_order": {**_OF_ORDER, "id": _ID["paper_order"], "status": "open", "created_at": NOON},
     "paper_trade": {**_OF_TRADE, "order_id": _ID["paper_order"]},
     "recorded_clock": {"recorded_at": NOON, "started_at": NOON, "speed": 1},
+    "kill_switch": {"reason": "test", "engaged_at": NOON},
+    "venue_key": {"account_id": _ID["account"]},
 }
 
 
@@ -147,6 +157,7 @@ _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("account", "trading_state"): ("paused", "ACTIVE"),
+    ("account", "credentials"): ({"secret": "s"}, {"key_env": "K", "secret_env": "S", "key": "k"}, ["sealed"]),
     ("portfolio", "rebalance_interval"): ("yearly",),
     ("portfolio", "drift_band_kind"): ("other",),
     ("portfolio", "rebalance_threshold"): _NOT_A_PRICE,
@@ -171,6 +182,7 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("fill", "liquidity_side"): ("both",),
     ("fill", "quantity"): (*_NOT_A_PRICE, "1.000000000000000001"),
     ("fill", "price"): _NOT_A_PRICE,
+    ("fill", "notional"): _NOT_AN_AMOUNT,
     ("fill", "fee"): _NOT_FINITE,
     ("ledger_entry", "kind"): ("gift",),
     ("ledger_entry", "amount"): (0, *_NOT_FINITE),
@@ -194,6 +206,9 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("paper_trade", "fee"): _NOT_FINITE,
     ("recorded_clock", "speed"): _NOT_A_PRICE,
     ("recorded_clock", "only_row"): (False,),
+    ("kill_switch", "only_row"): (False,),
+    ("venue_key", "last_nonce"): (-1,),
+    ("venue_key", "rest_counter"): _NOT_AN_AMOUNT,
 }
 
 
@@ -210,13 +225,19 @@ def test_a_value_that_can_never_be_right_is_refused(connection: Connection, tabl
 @pytest.mark.parametrize(
     ("table", "changes"),
     [
+        ("account", {"credentials": {"key_env": "K", "secret_env": "S", "sealed": "x"}}),
+        ("account", {"credentials": {}}),
         ("target_weight", {"weight": None}),
         ("target_weight", {"weight": 0}),
         ("portfolio", {"drift_band": 100, "cash_reserve": "0.9999", "max_orders_per_rebalance": 1}),
         ("account_balance", {"total": 0, "free": 0}),
         ("price_mark", {"bid": 100, "mid": 100, "ask": 100}),
         ("fill", {"fee": "-0.01"}),
+        ("fill", {"notional": "0"}),
         ("ledger_entry", {"amount": "-0.000000000000000001"}),
+        ("ledger_entry", {"kind": "outside_trade"}),
+        ("ledger_entry", {"kind": "reward"}),
+        ("venue_key", {"last_nonce": 2**63 - 1, "rest_counter": 0}),
         ("rebalance_history", {"portfolio_value": None}),
         ("rebalance", {"status": "finished", "finished_at": NOON}),
         ("rebalance", {"plan": {}, "plan_hash": "abc"}),
@@ -246,7 +267,8 @@ _OTHER = uuid4()
 @pytest.mark.parametrize(
     ("table", "changes", "constraint"),
     [
-        ("account", {"id": _OTHER}, "uq_account_name"),
+        ("account", {"id": _OTHER, "key_fingerprint": None}, "uq_account_name"),
+        ("account", {"id": _OTHER, "name": "other"}, "uq_account_key_fingerprint"),
         ("portfolio", {"id": _OTHER}, "uq_portfolio_name"),
         ("target_weight", {}, "pk_target_weight"),
         (
@@ -279,6 +301,9 @@ _OTHER = uuid4()
         ("paper_order", {"id": _OTHER}, "uq_paper_order_open"),
         ("paper_trade", {}, "uq_paper_trade_trade_id"),
         ("recorded_clock", {}, "pk_recorded_clock"),
+        ("kill_switch", {}, "pk_kill_switch"),
+        ("venue_key", {}, "pk_venue_key"),
+        ("ledger_entry", {"currency": "BTC", "portfolio_id": None}, "uq_ledger_entry_venue_entry"),
     ],
 )
 def test_what_may_be_there_once_is_refused_twice(
@@ -291,6 +316,31 @@ def test_what_may_be_there_once_is_refused_twice(
 def test_a_client_order_id_may_come_back_at_the_paper_venue_once_its_order_is_closed(connection: Connection) -> None:
     for status in ("closed", "canceled", "expired", "closed"):
         add(connection, "paper_order", id=uuid4(), status=status)
+
+
+def test_accounts_without_a_key_are_not_taken_for_one(connection: Connection) -> None:
+    for name in ("second", "third"):
+        add(connection, "account", id=uuid4(), name=name, key_fingerprint=None)
+
+
+def test_a_line_of_the_venues_ledger_is_booked_beside_its_fee_and_others_beside_it(connection: Connection) -> None:
+    other = uuid4()
+    add(connection, "account", id=other, name="other", key_fingerprint="F2")
+    add(connection, "ledger_entry", kind="fee")
+    add(connection, "ledger_entry", venue_entry_id="L2")
+    add(connection, "ledger_entry", account_id=other, portfolio_id=None)
+    for _ in range(2):
+        add(connection, "ledger_entry", venue_entry_id=None)
+
+
+def test_a_key_starts_at_nothing_and_goes_with_its_account(connection: Connection) -> None:
+    used = text("SELECT last_nonce, rest_counter, rest_counted_at, trading_counters FROM venue_key")
+    assert tuple(connection.execute(used).one()) == (0, 0, None, {})
+    spare = uuid4()
+    add(connection, "account", id=spare, name="spare", key_fingerprint=None)
+    add(connection, "venue_key", account_id=spare)
+    connection.execute(text("DELETE FROM account WHERE name = 'spare'"))
+    assert connection.execute(text("SELECT count(*) FROM venue_key")).scalar_one() == 1
 
 
 def test_orders_without_an_id_at_the_venue_are_not_taken_for_one(connection: Connection) -> None:

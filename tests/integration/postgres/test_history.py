@@ -103,3 +103,19 @@ def test_an_act_is_noted(transactions: Transactions, engine: Engine) -> None:
     with engine.connect() as connection:
         row = connection.execute(text("SELECT action, subject, detail, occurred_at FROM activity_log")).one()
     assert tuple(row) == ("portfolio.created", "long-term", {"account": "main"}, NOON)
+
+
+def test_what_really_happened_on_an_account_is_told_newest_first(transactions: Transactions) -> None:
+    account, other = an_account(transactions), an_account(transactions, "other")
+    first = a_stored_portfolio(transactions, account, name="first")
+    second = a_stored_portfolio(transactions, account, name="second")
+    elsewhere = a_stored_portfolio(transactions, other, name="elsewhere")
+    oldest = a_record(first, executed_at=NOON - timedelta(days=2), success=False)
+    middle = a_record(second, executed_at=NOON - timedelta(days=1))
+    newest = a_record(first, executed_at=NOON)
+    add(transactions, newest, oldest, middle, a_record(first, dry_run=True), a_record(elsewhere))
+    with transactions() as work:
+        assert work.history.newest_live(account.id, 10, None) == [newest, middle, oldest]
+        assert work.history.newest_live(account.id, 2, None) == [newest, middle]
+        assert work.history.newest_live(account.id, 10, NOON - timedelta(days=1)) == [newest, middle]
+        assert work.history.newest_live(account.id, 10, NOON + timedelta(seconds=1)) == []

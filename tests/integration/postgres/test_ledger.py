@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,6 +15,7 @@ from rebalancer_pipelines.domain.values import Currency, exact_sum
 from .stored import (
     BTC,
     EUR,
+    NOON,
     Transactions,
     a_fill,
     a_rebalance,
@@ -178,3 +180,60 @@ def test_an_account_goes_with_its_ledger(transactions: Transactions, engine: Eng
         work.commit()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT account_id FROM ledger_entry")).scalars().all() == [other.id]
+
+
+def test_lines_of_the_venues_ledger_are_known_once_they_are_booked(transactions: Transactions) -> None:
+    account, other = an_account(transactions), an_account(transactions, "other")
+    with transactions() as work:
+        work.ledger.append(
+            [
+                an_entry(account.id, venue_entry_id="L1"),
+                an_entry(account.id, None, "-0.1", kind=LedgerEntryKind.FEE, venue_entry_id="L1"),
+                an_entry(account.id, venue_entry_id="L2"),
+                an_entry(account.id),
+                an_entry(other.id, venue_entry_id="L3"),
+            ]
+        )
+        work.commit()
+    with transactions() as work:
+        assert set(work.ledger.booked_entry_ids(account.id, ["L1", "L3", "L4"])) == {"L1"}
+        assert set(work.ledger.booked_entry_ids(account.id, [])) == set()
+        assert set(work.ledger.booked_entry_ids(other.id, ["L1", "L3"])) == {"L3"}
+    with transactions() as work, pytest.raises(IntegrityError, match="uq_ledger_entry_venue_entry"):
+        work.ledger.append([an_entry(account.id, venue_entry_id="L2")])
+
+
+def test_flows_are_what_moved_by_other_than_own_trading(transactions: Transactions) -> None:
+    account = an_account(transactions)
+    portfolio = a_stored_portfolio(transactions, account)
+    other = a_stored_portfolio(transactions, account, name="other")
+    later = {"occurred_at": NOON + timedelta(microseconds=1)}
+    amounts = {
+        LedgerEntryKind.DEPOSIT: "1",
+        LedgerEntryKind.WITHDRAWAL: "-0.2",
+        LedgerEntryKind.FILL: "100",
+        LedgerEntryKind.FEE: "-1000",
+        LedgerEntryKind.OUTSIDE_TRADE: "0.03",
+        LedgerEntryKind.REWARD: "0.004",
+        LedgerEntryKind.TRANSFER: "0.0005",
+        LedgerEntryKind.ADJUSTMENT: "0.00006",
+    }
+    assert set(amounts) == set(LedgerEntryKind)
+    with transactions() as work:
+        work.ledger.append(
+            [an_entry(account.id, portfolio.id, amount, kind=kind, **later) for kind, amount in amounts.items()]
+        )
+        work.ledger.append(
+            [
+                an_entry(account.id, portfolio.id, "7", currency=BTC, **later),
+                an_entry(account.id, portfolio.id, "5", currency=Currency("ETH"), **later),
+                an_entry(account.id, portfolio.id, "-5", currency=Currency("ETH"), **later),
+                an_entry(account.id, portfolio.id, "10000"),
+                an_entry(account.id, other.id, "20000", **later),
+                an_entry(account.id, None, "30000", **later),
+            ]
+        )
+        work.commit()
+    with transactions() as work:
+        assert work.ledger.flows(portfolio.id, NOON) == {EUR: Decimal("0.83456"), BTC: 7}
+        assert work.ledger.flows(portfolio.id, NOON + timedelta(seconds=1)) == {}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from rebalancer_pipelines.domain.errors import IllegalTransitionError, LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import Fill, Order, OrderState
+from rebalancer_pipelines.domain.rebalance import Rebalance
+from rebalancer_pipelines.domain.values import Currency
 
 from .stored import (
+    EUR,
     NOON,
     Transactions,
     a_fill,
@@ -214,3 +218,114 @@ def test_many_writers_of_fills_do_not_deadlock(transactions: Transactions, threa
         return set(new)
 
     assert set().union(*threads.map(fill, range(8))) == {f"T{number}" for number in range(8)}
+
+
+def test_what_a_fill_moved_is_kept_as_the_venue_rounded_it(transactions: Transactions) -> None:
+    order = a_stored_order(transactions)
+    fill = a_fill(notional=Decimal("10.00999"))
+    book(transactions, order, fill)
+    assert stored(transactions, order).fills == (fill,)
+    assert stored(transactions, order).filled_notional == Decimal("10.00999")
+
+
+def a_dry_run_elsewhere(transactions: Transactions, rebalance: Rebalance) -> Rebalance:
+    """A finished real rebalance leaves its account to a dry run of the same portfolio."""
+    with transactions() as work:
+        work.rebalances.finish(rebalance.id, NOON)
+        portfolio = work.portfolios.by_id(rebalance.portfolio_id)
+        work.commit()
+    return a_rebalance(transactions, portfolio, dry_run=True)
+
+
+def test_the_newest_fill_of_an_account_is_found_and_simulated_ones_are_not(transactions: Transactions) -> None:
+    rebalance = a_rebalance(transactions)
+    hour = timedelta(hours=1)
+    with transactions() as work:
+        assert work.orders.newest_fill_at(rebalance.account_id) is None
+    order = a_stored_order(transactions, rebalance)
+    book(transactions, order, a_fill("T1", executed_at=NOON + hour), a_fill("T2", executed_at=NOON))
+    simulated = a_stored_order(transactions, a_dry_run_elsewhere(transactions, rebalance))
+    book(transactions, simulated, a_fill("T3", executed_at=NOON + 2 * hour))
+    portfolio = a_stored_portfolio(transactions, an_account(transactions, "other"), name="other")
+    elsewhere = a_stored_order(transactions, a_rebalance(transactions, portfolio))
+    book(transactions, elsewhere, a_fill("T4", executed_at=NOON + 3 * hour))
+    with transactions() as work:
+        assert work.orders.newest_fill_at(rebalance.account_id) == NOON + hour
+
+
+def test_trades_of_our_orders_are_told_from_others(transactions: Transactions) -> None:
+    order = a_stored_order(transactions)
+    portfolio = a_stored_portfolio(transactions, an_account(transactions, "other"), name="other")
+    elsewhere = a_stored_order(transactions, a_rebalance(transactions, portfolio))
+    book(transactions, order, a_fill("T1"), a_fill("T2"))
+    book(transactions, elsewhere, a_fill("T3"))
+    with transactions() as work:
+        account_id = work.rebalances.by_id(order.rebalance_id).account_id
+        assert set(work.orders.known_trades(account_id, ["T2", "T3", "T4"])) == {"T2"}
+        assert set(work.orders.known_trades(account_id, [])) == set()
+
+
+def touch(engine: Engine, order: Order, moment: datetime) -> None:
+    """Let the order's last change be at that moment."""
+    with engine.begin() as connection:
+        change = text("UPDATE order_intent SET updated_at = :moment WHERE id = :id")
+        connection.execute(change, {"moment": moment, "id": order.id})
+
+
+def sent_since(transactions: Transactions, rebalance: Rebalance, since: datetime) -> tuple[int, Decimal]:
+    with transactions() as work:
+        return (
+            work.orders.count_sent(rebalance.account_id, since),
+            work.orders.notional_sent(rebalance.account_id, EUR, since),
+        )
+
+
+@pytest.mark.parametrize("state", list(OrderState))
+def test_an_order_counts_as_sent_once_it_may_have_left(
+    transactions: Transactions, engine: Engine, state: OrderState
+) -> None:
+    rebalance = a_rebalance(transactions)
+    order = a_stored_order(transactions, rebalance, state=state)
+    touch(engine, order, NOON)
+    stayed = state in {OrderState.PLANNED, OrderState.DENIED, OrderState.VOID}
+    in_full = order.quantity * order.limit_price if state.may_be_at_venue else Decimal(0)
+    assert sent_since(transactions, rebalance, NOON) == (0 if stayed else 1, in_full)
+    assert sent_since(transactions, rebalance, NOON + timedelta(microseconds=1)) == (0, 0)
+
+
+def test_an_order_is_worth_its_fills_and_in_full_while_it_may_trade(transactions: Transactions) -> None:
+    rebalance = a_rebalance(transactions)
+    limits = {"quantity": Decimal(2), "limit_price": Decimal(100)}
+    done = a_stored_order(transactions, rebalance, state=OrderState.PARTIALLY_FILLED, **limits)
+    book(transactions, done, a_fill("T1", notional=Decimal("10.01")), a_fill("T2", notional=Decimal("10.02")))
+    assert sent_since(transactions, rebalance, NOON) == (1, Decimal("20.03"))
+
+    open_order = a_stored_order(transactions, rebalance, sequence=1, state=OrderState.OPEN, **limits)
+    book(transactions, open_order, a_fill("T3", notional=Decimal(30)))
+    assert sent_since(transactions, rebalance, NOON) == (2, Decimal("220.03"))
+
+    dearer = a_stored_order(transactions, rebalance, sequence=2, state=OrderState.UNKNOWN, **limits)
+    book(transactions, dearer, a_fill("T4", quantity="2", notional=Decimal(201)))
+    assert sent_since(transactions, rebalance, NOON) == (3, Decimal("421.03"))
+
+
+def test_simulated_orders_other_currencies_and_other_accounts_do_not_add_to_what_was_sent(
+    transactions: Transactions,
+) -> None:
+    rebalance = a_rebalance(transactions)
+    a_stored_order(transactions, rebalance, state=OrderState.OPEN, quote_currency=Currency("USD"))
+    simulated = a_dry_run_elsewhere(transactions, rebalance)
+    a_stored_order(transactions, simulated, state=OrderState.OPEN)
+    portfolio = a_stored_portfolio(transactions, an_account(transactions, "other"), name="other")
+    a_stored_order(transactions, a_rebalance(transactions, portfolio), state=OrderState.OPEN)
+    assert sent_since(transactions, rebalance, NOON) == (1, 0)
+
+
+def test_a_move_is_a_change_that_counts_from_now(transactions: Transactions, engine: Engine) -> None:
+    rebalance = a_rebalance(transactions)
+    order = a_stored_order(transactions, rebalance)
+    touch(engine, order, NOON)
+    with engine.connect() as connection:
+        now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    move(transactions, order, OrderState.SENDING)
+    assert sent_since(transactions, rebalance, now)[0] == 1

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
 from rebalancer_pipelines.domain.market import PriceMark
-from rebalancer_pipelines.domain.portfolio import Holding
+from rebalancer_pipelines.domain.portfolio import Holding, Portfolio
 from rebalancer_pipelines.domain.rebalance import (
     PositionPhase,
     Rebalance,
@@ -22,8 +23,12 @@ from rebalancer_pipelines.domain.rebalance import (
     WeighedPosition,
 )
 from rebalancer_pipelines.domain.values import Currency
+from tests.support.builders import a_price
 
 from .stored import BTC, EUR, NOON, Transactions, a_lease, a_rebalance, a_stored_portfolio, an_account
+
+HOUR = timedelta(hours=1)
+MOMENT = timedelta(seconds=1)
 
 
 def finish(transactions: Transactions, rebalance: Rebalance) -> bool:
@@ -44,8 +49,10 @@ def test_a_rebalance_is_opened_under_its_lease_and_found_again(transactions: Tra
         triggered_by=TriggeredBy.SENSOR,
         dagster_run_id="run",
         scheduled_for=NOON,
+        confirmed=[DenialReason.TURNOVER, DenialReason.MAX_NOTIONAL],
     )
     assert rebalance.lease == lease
+    assert rebalance.confirmed == {DenialReason.TURNOVER, DenialReason.MAX_NOTIONAL}
     assert (rebalance.status, rebalance.dry_run) == (RebalanceStatus.ACTIVE, True)
     assert (rebalance.triggered_by, rebalance.scheduled_for) == (TriggeredBy.SENSOR, NOON)
     with transactions() as work:
@@ -183,3 +190,84 @@ def test_value_and_plan_are_kept(transactions: Transactions) -> None:
         assert work.rebalances.plan_document(rebalance.id) == document
         stored = work.rebalances.by_id(rebalance.id)
         assert (stored.portfolio_value, stored.plan_hash) == (Decimal("1234.56789"), "abc")
+
+
+def test_nothing_is_confirmed_unless_it_was(transactions: Transactions) -> None:
+    assert a_rebalance(transactions).confirmed == frozenset()
+
+
+def started(transactions: Transactions, portfolio: Portfolio, now: datetime, **changes: Any) -> Rebalance:
+    rebalance = a_rebalance(transactions, portfolio, now=now, **changes)
+    finish(transactions, rebalance)
+    with transactions() as work:
+        return work.rebalances.by_id(rebalance.id)
+
+
+def test_the_newest_start_since_a_moment_is_found(transactions: Transactions) -> None:
+    account = an_account(transactions)
+    portfolio = a_stored_portfolio(transactions, account)
+    other = a_stored_portfolio(transactions, account, name="other")
+    first = started(transactions, portfolio, NOON)
+    second = started(transactions, portfolio, NOON + HOUR)
+    dry = started(transactions, portfolio, NOON + 2 * HOUR, dry_run=True)
+    started(transactions, other, NOON + 3 * HOUR)
+    with transactions() as work:
+        assert work.rebalances.started_since(portfolio.id, NOON, dry_run=False) == second
+        assert work.rebalances.started_since(portfolio.id, NOON + HOUR, dry_run=False) == second
+        assert work.rebalances.started_since(portfolio.id, NOON + HOUR, dry_run=True) == dry
+        assert work.rebalances.started_since(portfolio.id, NOON + 2 * HOUR, dry_run=False) is None
+    assert first.started_at == NOON
+
+
+def test_the_price_kept_last_is_told_market_by_market(transactions: Transactions) -> None:
+    account, other = an_account(transactions), an_account(transactions, "other")
+    portfolios = [a_stored_portfolio(transactions, account, name=name) for name in ("first", "second")]
+    elsewhere = a_stored_portfolio(transactions, other, name="elsewhere")
+
+    def keep(portfolio: Portfolio, now: datetime, *, dry_run: bool = False, **bids: str) -> None:
+        rebalance = started(transactions, portfolio, now, dry_run=dry_run)
+        marks = [PriceMark(f"{base}/EUR", Decimal(bid), Decimal(bid), "test", now) for base, bid in bids.items()]
+        with transactions() as work:
+            work.rebalances.store_prices(rebalance.id, marks)
+            work.commit()
+
+    keep(portfolios[0], NOON + HOUR, BTC="101", ETH="11")
+    keep(portfolios[0], NOON, BTC="100", ETH="10", XRP="1")
+    keep(portfolios[1], NOON + 2 * HOUR, ETH="12")
+    keep(portfolios[1], NOON + 3 * HOUR)
+    keep(portfolios[0], NOON + 4 * HOUR, dry_run=True, BTC="888")
+    keep(elsewhere, NOON + 4 * HOUR, BTC="999", LTC="9")
+    with transactions() as work:
+        found = work.rebalances.newest_prices(account.id, ["BTC/EUR", "ETH/EUR", "LTC/EUR", "XRP/EUR"])
+        assert {symbol: (mark.bid, mark.observed_at) for symbol, mark in found.items()} == {
+            "BTC/EUR": (101, NOON + HOUR),
+            "ETH/EUR": (12, NOON + 2 * HOUR),
+            "XRP/EUR": (1, NOON),
+        }
+        assert set(work.rebalances.newest_prices(account.id, {"ETH/EUR"})) == {"ETH/EUR"}
+        assert work.rebalances.newest_prices(account.id, []) == {}
+
+
+def test_the_highest_value_since_a_moment_is_found_with_its_time(transactions: Transactions) -> None:
+    account = an_account(transactions)
+    portfolio = a_stored_portfolio(transactions, account)
+    other = a_stored_portfolio(transactions, account, name="other")
+
+    def see(owner: Portfolio, now: datetime, value: str | None) -> None:
+        rebalance = started(transactions, owner, now)
+        with transactions() as work:
+            # The prices are read a moment after the start.
+            work.rebalances.store_prices(rebalance.id, [a_price(observed_at=now + MOMENT)])
+            if value is not None:
+                work.rebalances.store_value(rebalance.id, Decimal(value))
+            work.commit()
+
+    see(portfolio, NOON, "1000.5")
+    see(portfolio, NOON + HOUR, "900")
+    see(portfolio, NOON + 2 * HOUR, "900.00")
+    see(portfolio, NOON + 3 * HOUR, None)
+    see(other, NOON + 4 * HOUR, "5000")
+    with transactions() as work:
+        assert work.rebalances.highest_value(portfolio.id, NOON) == (NOON + MOMENT, Decimal("1000.5"))
+        assert work.rebalances.highest_value(portfolio.id, NOON + HOUR) == (NOON + 2 * HOUR + MOMENT, Decimal(900))
+        assert work.rebalances.highest_value(portfolio.id, NOON + 3 * HOUR) is None

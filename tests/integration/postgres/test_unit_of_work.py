@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError
 from rebalancer_pipelines.adapters.postgres.tables import AccountRow
@@ -82,7 +86,7 @@ def test_a_second_read_shows_what_others_have_stored_since_the_first(transaction
         remembered = reader._session.scalars(select(AccountRow)).all()
         assert reader.accounts.by_id(account.id).trading_state is TradingState.ACTIVE
         with transactions() as writer:
-            writer.accounts.set_trading_state(account.id, TradingState.HALTED, "stop")
+            writer.accounts.set_trading_state(account.id, TradingState.HALTED, "stop", NOON)
             writer.commit()
         assert reader.accounts.by_id(account.id).trading_state is TradingState.HALTED
         assert reader.accounts.all()[0].trading_state_reason == "stop"
@@ -132,3 +136,68 @@ def test_a_connection_that_died_in_the_pool_is_replaced_unseen(transactions: Tra
 def test_a_fault_of_ours_is_not_blamed_on_the_database(engine: Engine) -> None:
     with pytest.raises(DBAPIError, match="division by zero"), PostgresUnitOfWork(engine) as work:
         work._session.execute(text("SELECT 1 / 0"))
+
+
+def test_of_two_that_wait_for_each_other_one_is_undone_in_one_line(
+    transactions: Transactions, engine: Engine, threads: ThreadPoolExecutor
+) -> None:
+    first, second = an_account(transactions, "first"), an_account(transactions, "second")
+
+    def lock_second_then_first() -> None:
+        with transactions() as work:
+            work.accounts.lock(second.id)
+            both_hold_one.wait()
+            work.accounts.lock(first.id)
+
+    def lock_first_then_second() -> None:
+        with transactions() as work:
+            work.accounts.lock(first.id)
+            both_hold_one.wait()
+            work.accounts.lock(second.id)
+
+    both_hold_one = Barrier(2)
+    waiting = [threads.submit(lock_second_then_first), threads.submit(lock_first_then_second)]
+    errors = [error for error in (future.exception(20) for future in waiting) if error is not None]
+    assert [type(error) for error in errors] == [DatabaseUnavailableError]
+    assert str(errors[0]).endswith("two sessions waited for each other and this one was undone; try again")
+
+
+def test_a_row_that_another_has_changed_meanwhile_is_one_line(transactions: Transactions) -> None:
+    account = an_account(transactions)
+
+    def change_what_another_changes() -> None:
+        with transactions() as work:
+            work._session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            work.accounts.by_id(account.id)
+            with transactions() as other:
+                other.accounts.set_live_trading(account.id, allowed=True)
+                other.commit()
+            work.accounts.set_live_trading(account.id, allowed=False)
+
+    with pytest.raises(DatabaseUnavailableError, match="another session changed the same rows and this one was undone"):
+        change_what_another_changes()
+
+
+def test_a_lock_that_is_not_had_in_time_is_one_line(transactions: Transactions) -> None:
+    account = an_account(transactions)
+
+    def wait_shortly() -> None:
+        with transactions() as work:
+            work._session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            work.accounts.lock(account.id)
+
+    with transactions() as holder:
+        holder.accounts.lock(account.id)
+        with pytest.raises(DatabaseUnavailableError, match="another session held the same rows for too long"):
+            wait_shortly()
+
+
+def test_a_pool_that_is_used_up_is_one_line(engine: Engine) -> None:
+    small = create_engine(engine.url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0)
+    with (
+        small.connect(),
+        pytest.raises(DatabaseUnavailableError, match="has taken all the connections it allows itself; try again"),
+        PostgresUnitOfWork(small) as work,
+    ):
+        work.accounts.all()
+    small.dispose()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, or_, select, update
@@ -11,8 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import AccountRow, PortfolioRow
+from rebalancer_pipelines.domain.account_settings import parse_settings
 from rebalancer_pipelines.domain.errors import InvalidInputError, LeaseLostError, NotFoundError
-from rebalancer_pipelines.domain.portfolio import Account, TradingState
+from rebalancer_pipelines.domain.portfolio import PAPER_VENUE, Account, CredentialSource, TradingState
 from rebalancer_pipelines.domain.rebalance import Lease
 
 
@@ -23,18 +26,58 @@ class PostgresAccounts:
         """Work in the session's transaction."""
         self._session = session
 
-    def add(self, name: str, venue: str, price_source: str, now: datetime) -> Account:
+    def add(
+        self,
+        name: str,
+        venue: str,
+        price_source: str,
+        now: datetime,
+        *,
+        settings: Mapping[str, str] | None = None,
+        endpoint: str | None = None,
+        credentials: CredentialSource | None = None,
+        key_fingerprint: str | None = None,
+    ) -> Account:
         """Store a new account."""
         statement = (
             insert(AccountRow)
-            .values(name=name, venue=venue, price_source=price_source, created_at=now, updated_at=now)
-            .on_conflict_do_nothing(index_elements=[AccountRow.name])
+            .values(
+                name=name,
+                venue=venue,
+                price_source=price_source,
+                settings=dict(settings or {}),
+                endpoint=endpoint,
+                credentials=_stored_credentials(credentials),
+                key_fingerprint=key_fingerprint,
+                created_at=now,
+                updated_at=now,
+            )
+            .on_conflict_do_nothing()
             .returning(AccountRow)
         )
         row = self._session.scalar(statement)
         if row is None:
-            raise InvalidInputError("name", name, "is taken by another account; choose another name")
+            raise self._refusal(name, key_fingerprint)
         return _account(row)
+
+    def set_settings(self, account_id: UUID, texts: Mapping[str, str]) -> None:
+        """Replace what was set by hand."""
+        self._change(account_id, settings=dict(texts))
+
+    def settings_set(self, account_id: UUID) -> Mapping[str, str]:
+        """What was set by hand."""
+        texts = self._session.scalar(select(AccountRow.settings).where(AccountRow.id == account_id))
+        if texts is None:
+            raise _gone(account_id)
+        return texts
+
+    def set_live_trading(self, account_id: UUID, *, allowed: bool) -> None:
+        """Allow or forbid trading real money."""
+        self._change(account_id, live_trading=allowed)
+
+    def mark_reconciled(self, account_id: UUID, moment: datetime) -> None:
+        """Note until when the books have every movement at the venue."""
+        self._change(account_id, reconciled_at=moment)
 
     def get(self, name: str) -> Account:
         """The account of that name."""
@@ -71,16 +114,10 @@ class PostgresAccounts:
         """Hold the account's row until the transaction ends; rows that only refer to it may be added meanwhile."""
         self._session.execute(select(AccountRow.id).where(AccountRow.id == account_id).with_for_update(key_share=True))
 
-    def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None) -> None:
-        """Allow or stop trading."""
-        changed = self._session.scalar(
-            update(AccountRow)
-            .where(AccountRow.id == account_id)
-            .values(trading_state=state.value, trading_state_reason=reason, updated_at=func.clock_timestamp())
-            .returning(AccountRow.id)
-        )
-        if changed is None:
-            raise _gone(account_id)
+    def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None, now: datetime) -> None:
+        """Allow or stop trading; what failed before trading was allowed counts no more."""
+        resumed = {"resumed_at": now} if state is TradingState.ACTIVE else {}
+        self._change(account_id, trading_state=state.value, trading_state_reason=reason, **resumed)
 
     def take_lease(self, account_id: UUID, duration: timedelta) -> Lease | None:
         """Take the lease when it is free or has run out; every holder gets a higher epoch."""
@@ -122,6 +159,28 @@ class PostgresAccounts:
         if held is None:
             raise _lost(lease)
 
+    def _change(self, account_id: UUID, **changes: Any) -> None:
+        changed = self._session.scalar(
+            update(AccountRow)
+            .where(AccountRow.id == account_id)
+            .values(updated_at=func.clock_timestamp(), **changes)
+            .returning(AccountRow.id)
+        )
+        if changed is None:
+            raise _gone(account_id)
+
+    def _refusal(self, name: str, key_fingerprint: str | None) -> InvalidInputError:
+        """Why an account could not be stored."""
+        holders = select(AccountRow.name).where(AccountRow.key_fingerprint == key_fingerprint, AccountRow.name != name)
+        owner = self._session.scalar(holders) if key_fingerprint is not None else None
+        if owner is None:
+            return InvalidInputError("name", name, "is taken by another account; choose another name")
+        return InvalidInputError(
+            "key_env",
+            None,
+            f"names the key of account {owner} already; a key serves one account, so make a second one at the venue",
+        )
+
 
 def _lost(lease: Lease) -> LeaseLostError:
     return LeaseLostError(f"another worker holds account {lease.account_id} now; this one writes nothing more")
@@ -140,4 +199,16 @@ def _account(row: AccountRow) -> Account:
         trading_state=TradingState(row.trading_state),
         trading_state_reason=row.trading_state_reason,
         created_at=row.created_at,
+        settings=parse_settings(row.settings, is_paper=row.venue == PAPER_VENUE),
+        live_trading=row.live_trading,
+        endpoint=row.endpoint,
+        credentials=None if row.credentials is None else CredentialSource(**row.credentials),
+        reconciled_at=row.reconciled_at,
+        resumed_at=row.resumed_at,
     )
+
+
+def _stored_credentials(credentials: CredentialSource | None) -> dict[str, str] | None:
+    if credentials is None:
+        return None
+    return {part: text for part, text in asdict(credentials).items() if text is not None}

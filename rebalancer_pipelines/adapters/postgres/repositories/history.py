@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -41,6 +42,19 @@ class PostgresHistory:
         if portfolio_id is not None:
             statement = statement.where(RebalanceHistoryRow.portfolio_id == portfolio_id)
         return [(name, _record(row)) for name, row in self._session.execute(statement)]
+
+    def newest_live(self, account_id: UUID, limit: int, since: datetime | None) -> Sequence[RebalanceRecord]:
+        """Records of an account's rebalances, dry runs aside, newest first."""
+        statement = (
+            select(RebalanceHistoryRow)
+            .join(PortfolioRow, PortfolioRow.id == RebalanceHistoryRow.portfolio_id)
+            .where(PortfolioRow.account_id == account_id, ~RebalanceHistoryRow.dry_run)
+            .order_by(RebalanceHistoryRow.executed_at.desc(), RebalanceHistoryRow.id.desc())
+            .limit(limit)
+        )
+        if since is not None:
+            statement = statement.where(RebalanceHistoryRow.executed_at >= since)
+        return [_record(row) for row in self._session.scalars(statement)]
 
 
 def _record(row: RebalanceHistoryRow) -> RebalanceRecord:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -12,8 +13,11 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import LedgerEntryRow
-from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
+from rebalancer_pipelines.domain.ledger import Books, LedgerEntry, LedgerEntryKind
 from rebalancer_pipelines.domain.values import Currency
+
+_FLOWS = [kind.value for kind in LedgerEntryKind if kind not in {LedgerEntryKind.FILL, LedgerEntryKind.FEE}]
+"""Kinds that change what a book is worth by other than its own trading."""
 
 
 class PostgresLedger:
@@ -28,6 +32,28 @@ class PostgresLedger:
         if entries:
             rows = [{**asdict(entry), "kind": entry.kind.value} for entry in entries]
             self._session.execute(insert(LedgerEntryRow), rows)
+
+    def booked_entry_ids(self, account_id: UUID, entry_ids: Collection[str]) -> Collection[str]:
+        """Which of these lines of the venue's ledger are booked already."""
+        booked = self._session.scalars(
+            select(LedgerEntryRow.venue_entry_id).where(
+                LedgerEntryRow.account_id == account_id, LedgerEntryRow.venue_entry_id.in_(entry_ids)
+            )
+        )
+        return {entry_id for entry_id in booked if entry_id is not None}
+
+    def flows(self, portfolio_id: UUID, since: datetime) -> Mapping[Currency, Decimal]:
+        """What came into a portfolio's book or left it after that moment; currencies that sum to zero are left out."""
+        sums = self._session.execute(
+            select(LedgerEntryRow.currency, func.sum(LedgerEntryRow.amount))
+            .where(
+                LedgerEntryRow.portfolio_id == portfolio_id,
+                LedgerEntryRow.occurred_at > since,
+                LedgerEntryRow.kind.in_(_FLOWS),
+            )
+            .group_by(LedgerEntryRow.currency)
+        )
+        return {Currency(currency): amount for currency, amount in sums if amount}
 
     def books(self, account_id: UUID) -> Books:
         """Sum the entries of an account into its books."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -26,9 +26,10 @@ from rebalancer_pipelines.domain.order import (
     OrderState,
     check_transition,
 )
-from rebalancer_pipelines.domain.values import Currency
+from rebalancer_pipelines.domain.values import ZERO, Currency
 
 _AT_VENUE = [state.value for state in OrderState if state.may_be_at_venue]
+_NEVER_SENT = [state.value for state in (OrderState.PLANNED, OrderState.DENIED, OrderState.VOID)]
 
 
 class PostgresOrders:
@@ -104,6 +105,43 @@ class PostgresOrders:
             )
         return replace(order, state=state, fills=self._fills([order.id])[order.id], **changes)
 
+    def newest_fill_at(self, account_id: UUID) -> datetime | None:
+        """When an order of the account was last filled, dry runs aside."""
+        return self._session.scalar(
+            select(FillRow.executed_at)
+            .join(OrderIntentRow, OrderIntentRow.id == FillRow.order_intent_id)
+            .where(FillRow.account_id == account_id, ~OrderIntentRow.dry_run)
+            .order_by(FillRow.executed_at.desc())
+            .limit(1)
+        )
+
+    def known_trades(self, account_id: UUID, trade_ids: Collection[str]) -> Collection[str]:
+        """Which of these trades are fills of our orders."""
+        return set(
+            self._session.scalars(
+                select(FillRow.trade_id).where(FillRow.account_id == account_id, FillRow.trade_id.in_(trade_ids))
+            )
+        )
+
+    def count_sent(self, account_id: UUID, since: datetime) -> int:
+        """How many orders of the account were sent, or may have been, since then."""
+        return self._session.scalars(select(func.count()).where(*_sent(account_id, since))).one()
+
+    def notional_sent(self, account_id: UUID, quote_currency: Currency, since: datetime) -> Decimal:
+        """Their fills, and in full at their limit those that may still trade; in quote currency."""
+        filled = (
+            select(func.coalesce(func.sum(FillRow.notional), ZERO))
+            .where(FillRow.order_intent_id == OrderIntentRow.id)
+            .scalar_subquery()
+        )
+        in_full = func.greatest(filled, OrderIntentRow.quantity * OrderIntentRow.limit_price)
+        worth = case((OrderIntentRow.state.in_(_AT_VENUE), in_full), else_=filled)
+        return self._session.scalars(
+            select(func.coalesce(func.sum(worth), ZERO)).where(
+                *_sent(account_id, since), OrderIntentRow.quote_currency == quote_currency
+            )
+        ).one()
+
     def add_fills(self, order: Order, account_id: UUID, fills: Sequence[Fill]) -> Mapping[str, UUID]:
         """Store fills that are not known yet; returns the ids of the new ones by trade id.
 
@@ -121,6 +159,7 @@ class PostgresOrders:
                         "trade_id": fill.trade_id,
                         "quantity": fill.quantity,
                         "price": fill.price,
+                        "notional": fill.notional,
                         "fee": fill.fee,
                         "fee_currency": fill.fee_currency,
                         "liquidity_side": fill.liquidity_side.value,
@@ -157,6 +196,16 @@ class PostgresOrders:
         for row in rows:
             found[row.order_intent_id].append(_fill(row))
         return defaultdict(tuple, {order_id: tuple(fills) for order_id, fills in found.items()})
+
+
+def _sent(account_id: UUID, since: datetime) -> tuple[ColumnElement[bool], ...]:
+    # By the last change, so that an order counts too long rather than too short: nothing is kept of when it left.
+    return (
+        OrderIntentRow.account_id == account_id,
+        ~OrderIntentRow.dry_run,
+        OrderIntentRow.updated_at >= since,
+        OrderIntentRow.state.not_in(_NEVER_SENT),
+    )
 
 
 def _columns(order: Order) -> dict[str, Any]:
@@ -202,6 +251,7 @@ def _fill(row: FillRow) -> Fill:
         trade_id=row.trade_id,
         quantity=row.quantity,
         price=row.price,
+        notional=row.notional,
         fee=row.fee,
         fee_currency=Currency(row.fee_currency),
         liquidity_side=LiquiditySide(row.liquidity_side),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy import Text, func, select, true, update
+from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy.orm import Session, aliased
 
 from rebalancer_pipelines.adapters.postgres.tables import (
     AccountBalanceRow,
@@ -50,6 +50,7 @@ class PostgresRebalances:
         dagster_run_id: str,
         scheduled_for: datetime | None,
         now: datetime,
+        confirmed: Collection[DenialReason] = (),
     ) -> Rebalance:
         """Open the one active rebalance of an account.
 
@@ -68,6 +69,7 @@ class PostgresRebalances:
                 dagster_run_id=dagster_run_id,
                 scheduled_for=scheduled_for,
                 started_at=now,
+                confirmed=sorted(reason.value for reason in confirmed),
             )
             .on_conflict_do_nothing()
             .returning(RebalanceRow)
@@ -99,6 +101,60 @@ class PostgresRebalances:
         )
         return [_rebalance(row) for row in rows]
 
+    def started_since(self, portfolio_id: UUID, since: datetime, *, dry_run: bool) -> Rebalance | None:
+        """The newest rebalance of a portfolio that has started since then."""
+        row = self._session.scalar(
+            select(RebalanceRow)
+            .where(
+                RebalanceRow.portfolio_id == portfolio_id,
+                RebalanceRow.started_at >= since,
+                RebalanceRow.dry_run == dry_run,
+            )
+            .order_by(RebalanceRow.started_at.desc(), RebalanceRow.id.desc())
+            .limit(1)
+        )
+        return _rebalance(row) if row else None
+
+    def newest_prices(self, account_id: UUID, symbols: Collection[str]) -> Mapping[str, PriceMark]:
+        """The price of each market that a live rebalance of the account kept last."""
+        if not symbols:
+            return {}
+        # One short search back in time per market, however many rebalances there have been.
+        asked = func.unnest(array(sorted(symbols), type_=Text)).table_valued("symbol").render_derived("asked")
+        newest = (
+            select(PriceMarkRow)
+            .join(RebalanceRow, RebalanceRow.id == PriceMarkRow.rebalance_id)
+            .where(RebalanceRow.account_id == account_id, ~RebalanceRow.dry_run, PriceMarkRow.symbol == asked.c.symbol)
+            .order_by(RebalanceRow.started_at.desc(), RebalanceRow.id.desc())
+            .limit(1)
+            .lateral()
+        )
+        mark = aliased(PriceMarkRow, newest)
+        return _marks(self._session.scalars(select(mark).select_from(asked).join(newest, true())))
+
+    def highest_value(self, portfolio_id: UUID, since: datetime) -> tuple[datetime, Decimal] | None:
+        """The highest value seen since then, with the time of its prices, the newest where several are as high.
+
+        What was booked before its prices were read is part of a value; a portfolio of cash alone has no prices.
+        """
+        priced_at = (
+            select(func.max(PriceMarkRow.observed_at))
+            .where(PriceMarkRow.rebalance_id == RebalanceRow.id)
+            .scalar_subquery()
+        )
+        seen_at = func.coalesce(priced_at, RebalanceRow.finished_at, RebalanceRow.started_at).label("seen_at")
+        found = self._session.execute(
+            select(seen_at, RebalanceRow.portfolio_value)
+            .where(
+                RebalanceRow.portfolio_id == portfolio_id,
+                RebalanceRow.started_at >= since,
+                RebalanceRow.portfolio_value.is_not(None),
+            )
+            .order_by(RebalanceRow.portfolio_value.desc(), RebalanceRow.started_at.desc())
+            .limit(1)
+        ).one_or_none()
+        return None if found is None else (found.seen_at, found.portfolio_value)
+
     def store_balances(self, rebalance_id: UUID, balances: Mapping[Currency, Holding]) -> None:
         """Keep the venue's balances."""
         self._insert(
@@ -120,11 +176,7 @@ class PostgresRebalances:
 
     def prices(self, rebalance_id: UUID) -> Mapping[str, PriceMark]:
         """The prices kept, by symbol."""
-        rows = self._session.scalars(select(PriceMarkRow).where(PriceMarkRow.rebalance_id == rebalance_id))
-        return {
-            row.symbol: PriceMark(row.symbol, row.bid, row.ask, row.source, row.observed_at, row.recorded_at)
-            for row in rows
-        }
+        return _marks(self._session.scalars(select(PriceMarkRow).where(PriceMarkRow.rebalance_id == rebalance_id)))
 
     def store_positions(self, rebalance_id: UUID, phase: PositionPhase, positions: Sequence[WeighedPosition]) -> None:
         """Keep positions and weights of a phase."""
@@ -200,6 +252,13 @@ class PostgresRebalances:
             self._session.execute(insert(table), rows)
 
 
+def _marks(rows: Iterable[PriceMarkRow]) -> dict[str, PriceMark]:
+    return {
+        row.symbol: PriceMark(row.symbol, row.bid, row.ask, row.source, row.observed_at, row.recorded_at)
+        for row in rows
+    }
+
+
 def _rebalance(row: RebalanceRow) -> Rebalance:
     return Rebalance(
         id=row.id,
@@ -211,6 +270,7 @@ def _rebalance(row: RebalanceRow) -> Rebalance:
         triggered_by=TriggeredBy(row.triggered_by),
         dagster_run_id=row.dagster_run_id,
         started_at=row.started_at,
+        confirmed=frozenset(DenialReason(reason) for reason in row.confirmed),
         scheduled_for=row.scheduled_for,
         finished_at=row.finished_at,
         portfolio_value=row.portfolio_value,
