@@ -22,6 +22,11 @@ _TEMPLATE = "migrated"
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-schedules", default=2000, help="how many random fault schedules to run")
+    parser.addoption("--fault-schedules-from", default=0, help="the seed of the first of them")
+
+
 @pytest.fixture(scope="session")
 def _migrated(database_server: str) -> str:
     """URL of a server with a migrated database to copy from: a copy takes a tenth of the time of a migration."""

@@ -8,6 +8,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rebalancer_pipelines.adapters.embedded.data_directory import default_data_dir
+from rebalancer_pipelines.domain.errors import InvalidInputError
+
+_YES = frozenset({"true", "1", "yes", "on"})
+_NO = frozenset({"false", "0", "no", "off"})
 
 
 class Settings(BaseSettings):
@@ -18,3 +22,12 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
     redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
     data_dir: Path = Field(default_factory=default_data_dir, validation_alias="REBALANCER_DATA_DIR")
+    scheduler_dry_run: str = Field(default="false", validation_alias="SCHEDULER_DRY_RUN")
+
+    @property
+    def dry_run_only(self) -> bool:
+        """Whether nothing is ever to be sent. Raises `InvalidInputError` rather than guess what a word means."""
+        word = self.scheduler_dry_run.strip().lower()
+        if word not in _YES | _NO:
+            raise InvalidInputError("SCHEDULER_DRY_RUN", self.scheduler_dry_run, "must be true or false")
+        return word in _YES

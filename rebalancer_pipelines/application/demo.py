@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from rebalancer_pipelines.application.accounts import open_account
+from rebalancer_pipelines.application.accounts import NewAccount, open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.values import Currency
@@ -68,7 +68,7 @@ def seed_demo(ports: Ports) -> None:
         return
     if ACCOUNT not in accounts:
         deposits = {_EUR: sum((demo.money for demo in _PORTFOLIOS), Decimal(0))}
-        open_account(ports, name=ACCOUNT, venue="paper", price_source="recorded", deposits=deposits)
+        open_account(ports, NewAccount(ACCOUNT, "paper", "recorded", deposits=deposits))
     for demo in _PORTFOLIOS:
         if demo.fields["name"] not in portfolios:
             create_portfolio(ports, demo.fields, allocations={_EUR: demo.money})

@@ -5,7 +5,7 @@ Decimals are strings in full, times ISO 8601 in UTC. The keys are a promise: oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -37,8 +37,13 @@ def _readable(price: Decimal | None) -> Decimal | None:
     return EXACT.quantize(price, _QUOTIENT_STEP) if price is not None else None
 
 
-def plan_document(portfolio: str, plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> Document:
-    """What `rebalancer plan --json` prints and what a rebalance keeps of its plan."""
+def plan_document(
+    portfolio: str, plan: RebalancePlan, prices: Mapping[str, PriceMark], denials: Sequence[DeniedError] = ()
+) -> Document:
+    """What `rebalancer plan --json` prints and what a rebalance keeps of its plan.
+
+    `denials` are the limits for which a live run would refuse it.
+    """
     marks = [prices[symbol] for symbol in sorted(prices)]
     oldest = min((m.observed_at for m in marks), default=None)
     recorded = min((m.recorded_at for m in marks if m.recorded_at), default=None)
@@ -59,6 +64,7 @@ def plan_document(portfolio: str, plan: RebalancePlan, prices: Mapping[str, Pric
             }
             for change in plan.weights
         ],
+        "denials": [error_document(denial) for denial in denials],
         "plan_hash": plan.plan_hash,
         "priced_at": moment(oldest),
         "price_source": ", ".join(sorted({m.source for m in marks})),

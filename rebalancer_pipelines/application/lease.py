@@ -1,8 +1,8 @@
-"""Holding an account: the lease is waited for, taken, and always given back."""
+"""Holding an account: the lease is waited for, taken, kept alive and always given back."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -14,15 +14,17 @@ from rebalancer_pipelines.domain.rebalance import Lease
 _PAUSE = timedelta(milliseconds=250)
 
 
-def take_lease(ports: Ports, account: Account) -> Lease:
+def take_lease(ports: Ports, account: Account, *, before_each_try: Callable[[], None] = lambda: None) -> Lease:
     """Take an account's lease, waiting while another rebalance holds it.
 
-    Raises `DeniedError` (ACCOUNT_BUSY) after `ports.lease_patience`.
+    `before_each_try` may raise to give the waiting up. Raises `DeniedError` (ACCOUNT_BUSY) after
+    `ports.lease_patience`.
     """
     deadline = ports.clock.now() + ports.lease_patience
     while True:
+        before_each_try()
         with ports.transactions() as work:
-            lease = work.accounts.take_lease(account.id, ports.lease_duration)
+            lease = work.accounts.take_lease(account.id, account.settings.lease)
             work.commit()
         if lease is not None:
             return lease
@@ -33,6 +35,23 @@ def take_lease(ports: Ports, account: Account) -> Lease:
                 f"account {account.name} is held by another rebalance (waited {waited:.0f} s); run again later",
             )
         ports.clock.sleep(_PAUSE)
+
+
+def renew_lease(ports: Ports, account: Account, lease: Lease) -> None:
+    """Extend the lease from now on. Raises `LeaseLostError` when another worker has taken it."""
+    with ports.transactions() as work:
+        work.accounts.renew_lease(lease, account.settings.lease)
+        work.commit()
+
+
+def sleep_holding(ports: Ports, account: Account, lease: Lease, duration: timedelta) -> None:
+    """Wait without losing the lease: it is renewed three times in its length."""
+    left = duration
+    while left > timedelta(0):
+        renew_lease(ports, account, lease)
+        nap = min(left, account.settings.lease / 3)
+        ports.clock.sleep(nap)
+        left -= nap
 
 
 def release_lease(ports: Ports, lease: Lease) -> None:

@@ -9,16 +9,16 @@ from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+from rebalancer_pipelines.application.books import claim_for_sole_portfolio, transfer
 from rebalancer_pipelines.application.lease import holding
 from rebalancer_pipelines.application.portfolio_draft import PortfolioDraft, portfolio_fields
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
-from rebalancer_pipelines.application.reconcile import claim_for_sole_portfolio, transfer
 from rebalancer_pipelines.domain.calendar import parse_time_zone
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.market import Market
 from rebalancer_pipelines.domain.portfolio import Account, Portfolio
 from rebalancer_pipelines.domain.valuation import market_symbol
-from rebalancer_pipelines.domain.values import ZERO, Currency, plain
+from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency, plain
 
 _DOCUMENT_VERSION = 1
 
@@ -112,6 +112,22 @@ def allocate_money(ports: Ports, name: str, amounts: Mapping[Currency, Decimal],
         _check_available("allocate", amounts, books.of(origin.id) if origin else books.unallocated)
         transfer(work, portfolio, amounts, ports.clock.now(), source=origin)
         work.activity.add("portfolio.allocated", name, {c: plain(a) for c, a in amounts.items()}, ports.clock.now())
+        work.commit()
+
+
+def release_money(ports: Ports, name: str, amounts: Mapping[Currency, Decimal]) -> None:
+    """Move money out of a portfolio's book into the unallocated one.
+
+    Nothing moves at the venue. Raises `InvalidInputError` when the money is not there.
+    """
+    with ports.transactions() as work:
+        portfolio = work.portfolios.get(name)
+        account = work.accounts.by_id(portfolio.account_id)
+    with holding(ports, account), ports.transactions() as work:
+        work.accounts.lock(account.id)
+        _check_available("release", amounts, work.ledger.books(account.id).of(portfolio.id))
+        transfer(work, portfolio, {c: EXACT.minus(a) for c, a in amounts.items()}, ports.clock.now(), source=None)
+        work.activity.add("portfolio.released", name, {c: plain(a) for c, a in amounts.items()}, ports.clock.now())
         work.commit()
 
 

@@ -6,14 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
 from rebalancer_pipelines.domain.order import Fill, Order, OrderSide, OrderState
-from rebalancer_pipelines.domain.portfolio import Account, Holding, Portfolio, TradingState
+from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Holding, Portfolio, TradingState
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
     PositionPhase,
@@ -72,6 +74,10 @@ class OrderTicket:
     not_after: datetime
 
 
+Clearance = Callable[[], None]
+"""The last look before an order leaves the program. Raises `DeniedError` when it must not leave after all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The venue has the order."""
@@ -87,24 +93,92 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """The order never left the program: its clearance was refused."""
+
+    denial: DeniedError
+
+
+@dataclass(frozen=True, slots=True)
 class Unclear:
     """Nobody knows yet whether the venue has the order."""
 
     reason: str
 
 
-Acknowledgement = Accepted | Rejected | Unclear
+Acknowledgement = Accepted | Rejected | Withheld | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReference:
+    """What is known of an order that is looked up.
+
+    `venue_order_id` None: nobody knows whether the venue has it. It was sent no earlier than `sent_after`.
+    """
+
+    client_order_id: str
+    symbol: str
+    side: OrderSide
+    quantity: Decimal
+    venue_order_id: str | None
+    sent_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """An order as the venue reports it. `closed_as` is None while it may still trade."""
+    """An order as the venue reports it.
+
+    `closed_as` is None while it may still trade, and while its fills do not yet add up to what the venue says was
+    executed; `awaits_fills` tells the second from the first. `contradiction`: the venue shows an order under our id
+    that is not the one we sent, or fills that cannot be its own; a person has to look.
+    """
 
     venue_order_id: str
     client_order_id: str
     fills: tuple[Fill, ...]
     closed_as: OrderState | None
     reason: str | None = None
+    awaits_fills: bool = False
+    contradiction: str | None = None
+
+
+class MovementKind(StrEnum):
+    """What moved money at a venue.
+
+    A CONVERSION moves it between forms of one currency (staked, rewarded, spendable).
+    """
+
+    TRADE = "trade"
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    REWARD = "reward"
+    CONVERSION = "conversion"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One line of the venue's own ledger: the balance changed by `amount` - `fee`, both in `currency`.
+
+    `trade_id` is set for a TRADE. `words` is what the venue calls it.
+    """
+
+    entry_id: str
+    kind: MovementKind
+    currency: Currency
+    amount: Decimal
+    fee: Decimal
+    occurred_at: datetime
+    words: str
+    trade_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPermissions:
+    """What the key of an account may do. `missing` names what it would need, in the venue's words for it."""
+
+    can_withdraw: bool
+    missing: tuple[str, ...] = ()
 
 
 class Venue(Protocol):
@@ -120,12 +194,20 @@ class Venue(Protocol):
         """How long after an order's `not_after` its absence still proves nothing."""
         ...
 
+    def clock_skew(self) -> timedelta:
+        """How far our clock is from the venue's, at least; positive when the venue's is ahead."""
+        ...
+
+    def key_permissions(self) -> KeyPermissions:
+        """What the account's key may do."""
+        ...
+
     def markets(self) -> Mapping[str, Market]:
         """All markets by symbol, read afresh."""
         ...
 
-    def fees(self) -> FeeSchedule:
-        """What this account pays."""
+    def fees(self, symbols: Collection[str]) -> FeeSchedule:
+        """What this account pays, at most, on any of these markets."""
         ...
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
@@ -136,12 +218,26 @@ class Venue(Protocol):
         """Everything the account holds; currencies of which it holds nothing may be absent."""
         ...
 
-    def submit(self, ticket: OrderTicket) -> Acknowledgement:
-        """Send one order, once. Never raises for the fate of the order: that is the answer."""
+    def submit(self, ticket: OrderTicket, clearance: Clearance) -> Acknowledgement:
+        """Send one order, once. Never raises for the fate of the order: that is the answer.
+
+        `clearance` is called when everything else is ready, immediately before the order leaves.
+        """
         ...
 
-    def find(self, client_order_id: str) -> VenueOrder | None:
-        """Look an order up among open and closed ones. None: not there as far as the venue shows today."""
+    def find(self, references: Sequence[OrderReference]) -> Mapping[str, VenueOrder]:
+        """Look orders up among open and closed ones, by client order id.
+
+        One that is absent is not there as far as the venue shows today.
+        """
+        ...
+
+    def cancel(self, reference: OrderReference) -> None:
+        """Ask the venue to cancel what is left of an order. What became of it is for `find` to say."""
+        ...
+
+    def movements(self, since: datetime) -> Sequence[Movement]:
+        """The venue's own ledger from `since` on, oldest first; empty where it keeps none."""
         ...
 
 
@@ -149,11 +245,33 @@ class Venues(Protocol):
     """The venues this program can reach."""
 
     def connect(self, account: Account) -> Venue:
-        """The account at its venue. Raises `InvalidInputError` when the venue is unknown."""
+        """The account at its venue.
+
+        Raises `InvalidInputError` when the venue is unknown or the account's key is not to be had.
+        """
         ...
 
-    def check(self, venue: str, price_source: str, deposits: Collection[Currency] = ()) -> None:
+    def check(
+        self,
+        venue: str,
+        price_source: str,
+        *,
+        deposits: Collection[Currency] = (),
+        endpoint: str | None = None,
+        credentials: CredentialSource | None = None,
+    ) -> None:
         """Raise `InvalidInputError` unless an account can be opened there with these prices and deposits."""
+        ...
+
+    def key_fingerprint(self, credentials: CredentialSource) -> str:
+        """A one-way mark of the key, by which two accounts with the same one are known.
+
+        Raises `InvalidInputError` when the key is not to be had.
+        """
+        ...
+
+    def seal(self, credentials: CredentialSource) -> CredentialSource:
+        """Read the key from the environment now and return it encrypted. Raises `InvalidInputError`."""
         ...
 
     def fund(self, account: Account, deposits: Mapping[Currency, Decimal]) -> None:
@@ -164,8 +282,35 @@ class Venues(Protocol):
 class Accounts(Protocol):
     """Stored accounts and their leases."""
 
-    def add(self, name: str, venue: str, price_source: str, now: datetime) -> Account:
-        """Store a new account. Raises `InvalidInputError` when the name is taken."""
+    def add(
+        self,
+        name: str,
+        venue: str,
+        price_source: str,
+        now: datetime,
+        *,
+        settings: Mapping[str, str] | None = None,
+        endpoint: str | None = None,
+        credentials: CredentialSource | None = None,
+        key_fingerprint: str | None = None,
+    ) -> Account:
+        """Store a new account. Raises `InvalidInputError` when the name, or another account with its key, is there."""
+        ...
+
+    def set_settings(self, account_id: UUID, texts: Mapping[str, str]) -> None:
+        """Replace what was set by hand: public names of settings with their values as text."""
+        ...
+
+    def settings_set(self, account_id: UUID) -> Mapping[str, str]:
+        """What was set by hand; every other setting has its default."""
+        ...
+
+    def set_live_trading(self, account_id: UUID, *, allowed: bool) -> None:
+        """Allow or forbid trading real money."""
+        ...
+
+    def mark_reconciled(self, account_id: UUID, moment: datetime) -> None:
+        """Note that every movement at the venue until `moment` is in the books."""
         ...
 
     def get(self, name: str) -> Account:
@@ -188,8 +333,8 @@ class Accounts(Protocol):
         """Make whoever else moves money between the account's books wait until this transaction ends."""
         ...
 
-    def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None) -> None:
-        """Allow or stop trading, with the reason people see."""
+    def set_trading_state(self, account_id: UUID, state: TradingState, reason: str | None, now: datetime) -> None:
+        """Allow or stop trading, with the reason people see; ACTIVE also forgives failures before `now`."""
         ...
 
     def take_lease(self, account_id: UUID, duration: timedelta) -> Lease | None:
@@ -257,6 +402,14 @@ class Ledger(Protocol):
         """Book entries."""
         ...
 
+    def booked_entry_ids(self, account_id: UUID, entry_ids: Collection[str]) -> Collection[str]:
+        """Which of these lines of the venue's ledger are booked already."""
+        ...
+
+    def flows(self, portfolio_id: UUID, since: datetime) -> Mapping[Currency, Decimal]:
+        """What came into a portfolio's book or left it since then, trades and their fees aside."""
+        ...
+
     def books(self, account_id: UUID) -> Books:
         """Sum the entries of an account into its books; currencies that sum to zero are left out."""
         ...
@@ -275,6 +428,7 @@ class Rebalances(Protocol):
         dagster_run_id: str,
         scheduled_for: datetime | None,
         now: datetime,
+        confirmed: Collection[DenialReason] = (),
     ) -> Rebalance:
         """Open the one active rebalance of an account."""
         ...
@@ -289,6 +443,18 @@ class Rebalances(Protocol):
 
     def active_on(self, account_id: UUID) -> Sequence[Rebalance]:
         """Rebalances not finished yet."""
+        ...
+
+    def started_since(self, portfolio_id: UUID, since: datetime, *, dry_run: bool) -> Rebalance | None:
+        """The newest rebalance of a portfolio that has started since then."""
+        ...
+
+    def newest_prices(self, account_id: UUID, symbols: Collection[str]) -> Mapping[str, PriceMark]:
+        """The price of each market that a live rebalance of the account kept last."""
+        ...
+
+    def highest_value(self, portfolio_id: UUID, since: datetime) -> tuple[datetime, Decimal] | None:
+        """The highest value that a rebalance of the portfolio has seen since then, with the time of its prices."""
         ...
 
     def store_balances(self, rebalance_id: UUID, balances: Mapping[Currency, Holding]) -> None:
@@ -365,6 +531,22 @@ class Orders(Protocol):
         """
         ...
 
+    def newest_fill_at(self, account_id: UUID) -> datetime | None:
+        """When an order of the account was last filled, dry runs aside."""
+        ...
+
+    def known_trades(self, account_id: UUID, trade_ids: Collection[str]) -> Collection[str]:
+        """Which of these trades are fills of our orders."""
+        ...
+
+    def count_sent(self, account_id: UUID, since: datetime) -> int:
+        """How many orders of the account were sent, or may have been, since then; dry runs aside."""
+        ...
+
+    def notional_sent(self, account_id: UUID, quote_currency: Currency, since: datetime) -> Decimal:
+        """What those orders are worth in one quote currency: their fills, and in full those that may still trade."""
+        ...
+
     def add_fills(self, order: Order, account_id: UUID, fills: Sequence[Fill]) -> Mapping[str, UUID]:
         """Store fills; returns the ids of those that were new, by trade id. Known trade ids are left alone."""
         ...
@@ -383,6 +565,26 @@ class History(Protocol):
 
     def newest(self, portfolio_id: UUID | None, limit: int) -> Sequence[tuple[str, RebalanceRecord]]:
         """Records with their portfolio's name, newest first."""
+        ...
+
+    def newest_live(self, account_id: UUID, limit: int, since: datetime | None) -> Sequence[RebalanceRecord]:
+        """Records of an account's rebalances, dry runs aside, newest first."""
+        ...
+
+
+class KillSwitch(Protocol):
+    """The switch that stops every order of the installation."""
+
+    def engage(self, reason: str, now: datetime) -> None:
+        """Stop everything; engaging again replaces the reason."""
+        ...
+
+    def release(self) -> None:
+        """Let orders pass again."""
+        ...
+
+    def reason(self) -> str | None:
+        """Why everything is stopped; None while it is not."""
         ...
 
 
@@ -404,6 +606,7 @@ class UnitOfWork(Protocol):
     orders: Orders
     history: History
     activity: ActivityLog
+    kill_switch: KillSwitch
 
     def __enter__(self) -> Self: ...
 
@@ -416,12 +619,29 @@ class UnitOfWork(Protocol):
         ...
 
 
+class KillFile(Protocol):
+    """A file that stops every order while it is there, also when the database is away."""
+
+    @property
+    def path(self) -> str:
+        """Where it has to lie."""
+        ...
+
+    def reason(self) -> str | None:
+        """What it says; None while it is not there."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything a use case works with, handed in by whoever composes the program."""
+    """Everything a use case works with, handed in by whoever composes the program.
+
+    `dry_run_only`: nothing is ever sent, whatever a run asks for.
+    """
 
     transactions: Callable[[], UnitOfWork]
     venues: Venues
     clock: Clock
-    lease_duration: timedelta = timedelta(seconds=30)
+    kill_file: KillFile
+    dry_run_only: bool = False
     lease_patience: timedelta = timedelta(seconds=150)

@@ -1,94 +1,203 @@
-"""Reconciliation: the ledger's books against what the venue says it holds."""
+"""Reconciliation: the books against what the venue says it holds, and what happened there without us.
+
+Deposits, withdrawals, rewards, fees and trades by hand are found in the venue's own ledger and become typed entries of
+the unallocated book. They are booked only when together they explain the whole difference: half an explanation would
+hide what is really wrong.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from rebalancer_pipelines.application.ports import UnitOfWork
+from rebalancer_pipelines.application.books import adopt_opening_balance, totals_of
+from rebalancer_pipelines.application.freeze import freeze_account
+from rebalancer_pipelines.application.lease import sleep_holding
+from rebalancer_pipelines.application.ports import Movement, MovementKind, Ports, UnitOfWork, Venue
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry, LedgerEntryKind, differences
-from rebalancer_pipelines.domain.portfolio import Account, Holding, Holdings, Portfolio
+from rebalancer_pipelines.domain.portfolio import Account, Holdings
+from rebalancer_pipelines.domain.rebalance import Lease
 from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency, plain
 
+_LOOKS_AGAIN = 3
+"""Balances may lag behind trades; a difference counts once it was there this many looks later."""
 
-def totals_of(balances: Holdings) -> dict[Currency, Decimal]:
-    """What a venue holds by currency, without the currencies of which it holds nothing."""
-    return {currency: holding.total for currency, holding in balances.items() if holding.total}
+_LEDGER_MARGIN = timedelta(minutes=5)
+"""How far before the last proof the venue's ledger is read again: its lines may appear late."""
 
-
-def adopt_opening_balance(work: UnitOfWork, account: Account, balances: Holdings, now: datetime) -> None:
-    """Book what an account holds when it is first seen; an account with any entry is left alone."""
-    work.accounts.lock(account.id)
-    if work.ledger.books(account.id).is_untouched:
-        work.ledger.append(
-            [
-                LedgerEntry(account.id, None, LedgerEntryKind.DEPOSIT, currency, amount, "opening balance", now)
-                for currency, amount in totals_of(balances).items()
-            ]
-        )
+_KINDS = {
+    MovementKind.TRADE: LedgerEntryKind.OUTSIDE_TRADE,
+    MovementKind.DEPOSIT: LedgerEntryKind.DEPOSIT,
+    MovementKind.WITHDRAWAL: LedgerEntryKind.WITHDRAWAL,
+    MovementKind.REWARD: LedgerEntryKind.REWARD,
+    MovementKind.CONVERSION: LedgerEntryKind.ADJUSTMENT,
+    MovementKind.OTHER: LedgerEntryKind.ADJUSTMENT,
+}
 
 
-def claim_for_sole_portfolio(work: UnitOfWork, account: Account, now: datetime) -> None:
-    """With one portfolio on an account, everything there is its own: move the unallocated book to it."""
-    work.accounts.lock(account.id)
-    portfolios = work.portfolios.on_account(account.id)
-    if len(portfolios) == 1:
-        transfer(work, portfolios[0], work.ledger.books(account.id).unallocated, now, source=None)
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The venue's balances beside the books, after everything that could be explained was booked."""
+
+    balances: Holdings
+    books: Books
+    differences: Mapping[Currency, Decimal]
 
 
-def transfer(
-    work: UnitOfWork,
-    portfolio: Portfolio,
-    amounts: Mapping[Currency, Decimal],
-    now: datetime,
-    *,
-    source: Portfolio | None,
-) -> None:
-    """Move amounts into a portfolio's book from another's, or from the unallocated one; the account's sum stays."""
-    origin, name = (source.id, source.name) if source else (None, "unallocated")
-    entries: list[LedgerEntry] = []
-    for currency, amount in amounts.items():
-        for book, moved in ((origin, EXACT.minus(amount)), (portfolio.id, amount)):
-            entries.append(
-                LedgerEntry(
-                    portfolio.account_id,
-                    book,
-                    LedgerEntryKind.TRANSFER,
-                    currency,
-                    moved,
-                    f"from {name} to {portfolio.name}",
-                    now,
-                )
-            )
-    if entries:
-        work.ledger.append(entries)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has moved at the venue since the books were last proved. `explanation` is empty when nothing explains it."""
+
+    differences: Mapping[Currency, Decimal]
+    explanation: Sequence[Movement]
 
 
-def check_books(account: Account, books: Books, balances: Holdings) -> None:
-    """Raise `DeniedError` (BOOKS_DIFFER) unless the books add up to the venue's balances, to the last digit."""
-    found = differences(books.total(), totals_of(balances))
-    if found:
-        listed = ", ".join(
-            f"{currency} {'+' if amount > 0 else ''}{plain(amount)}" for currency, amount in found.items()
-        )
-        raise DeniedError(
-            DenialReason.BOOKS_DIFFER,
-            f"the venue of account {account.name} holds other amounts than its books ({listed}); "
-            f"compare them with 'rebalancer account show {account.name}'",
-        )
+def look_for_change(ports: Ports, account: Account, venue: Venue) -> Change:
+    """Compare books and venue without booking anything. Raises `VenueUnreachableError`."""
+    totals = totals_of(venue.balances())
+    with ports.transactions() as work:
+        found = differences(work.ledger.books(account.id).total(), totals)
+        since = _proved_until(work, account)
+    if not found:
+        return Change(found, ())
+    movements = venue.movements(since - _LEDGER_MARGIN)
+    with ports.transactions() as work:
+        return Change(found, _explanation(found, unbooked_movements(work, account, movements), since))
 
 
-def portfolio_holdings(book: Mapping[Currency, Decimal], balances: Holdings) -> dict[Currency, Holding]:
-    """A portfolio's units, with what the venue lets it trade.
+def reconcile(ports: Ports, account: Account, lease: Lease, venue: Venue) -> Reconciliation:
+    """Prove that the books add up to the venue's balances, booking what happened at the venue without us.
 
-    Locked units of a currency cannot be told apart by portfolio, so each book on the account counts them as its own:
-    a portfolio never sells units that may be another's free ones.
+    A difference that stays is looked at again after `reconcile_pause`, three times, and is then returned. Expects that
+    no order of ours may still be at the venue.
     """
-    holdings: dict[Currency, Holding] = {}
-    for currency, total in book.items():
-        at_venue = balances.get(currency)
-        locked = at_venue.locked if at_venue else ZERO
-        holdings[currency] = Holding(total=total, free=max(ZERO, EXACT.subtract(total, locked)))
-    return holdings
+    result = _compare(ports, account, lease, venue)
+    looks_left = _LOOKS_AGAIN if account.settings.reconcile_pause else 0
+    while result.differences and looks_left:
+        sleep_holding(ports, account, lease, account.settings.reconcile_pause)
+        result = _compare(ports, account, lease, venue)
+        looks_left -= 1
+    return result
+
+
+def check_books(ports: Ports, account: Account, found: Mapping[Currency, Decimal]) -> None:
+    """Raise `DeniedError` (BOOKS_DIFFER) when the books do not add up to the venue's balances, to the last digit.
+
+    Where money is real, the account is frozen with the difference as the reason.
+    """
+    if not found:
+        return
+    listed = list_amounts(found)
+    if not account.is_paper:
+        freeze_account(ports, account, f"the venue holds other amounts than the books ({listed})")
+    raise DeniedError(
+        DenialReason.BOOKS_DIFFER,
+        f"the venue of account {account.name} holds other amounts than its books ({listed}); "
+        f"look with 'rebalancer account review {account.name}'",
+    )
+
+
+def check_unallocated(account: Account, books: Books, portfolios: int) -> None:
+    """Raise `DeniedError` (UNALLOCATED_SHORT) when money that portfolios own has left the account.
+
+    Until somebody says whose it was, no portfolio can tell what it may still spend.
+    """
+    short = {currency: amount for currency, amount in books.unallocated.items() if amount < ZERO}
+    if short and portfolios:
+        currency, amount = next(iter(short.items()))
+        raise DeniedError(
+            DenialReason.UNALLOCATED_SHORT,
+            f"{list_amounts(short)} left account {account.name} and no portfolio has given it; say whose it was with "
+            f"'rebalancer portfolio release NAME {currency}={plain(EXACT.minus(amount))}'",
+        )
+
+
+def list_amounts(amounts: Mapping[Currency, Decimal]) -> str:
+    """Signed amounts by currency, for people."""
+    return ", ".join(f"{currency} {'+' if amount > 0 else ''}{plain(amount)}" for currency, amount in amounts.items())
+
+
+def unbooked_movements(work: UnitOfWork, account: Account, movements: Sequence[Movement]) -> list[Movement]:
+    """The movements that neither the books nor the fills of our orders know."""
+    booked = work.ledger.booked_entry_ids(account.id, [m.entry_id for m in movements])
+    ours = work.orders.known_trades(account.id, [m.trade_id for m in movements if m.trade_id])
+    return [m for m in movements if m.entry_id not in booked and m.trade_id not in ours]
+
+
+def _compare(ports: Ports, account: Account, lease: Lease, venue: Venue) -> Reconciliation:
+    read_at = ports.clock.now()
+    balances = venue.balances()
+    totals = totals_of(balances)
+    with ports.transactions() as work:
+        work.accounts.fence(lease)
+        adopt_opening_balance(work, account, balances, read_at)
+        books = work.ledger.books(account.id)
+        found = differences(books.total(), totals)
+        since = _proved_until(work, account)
+        if not found:
+            work.accounts.mark_reconciled(account.id, read_at)
+        work.commit()
+    if not found:
+        return Reconciliation(balances, books, found)
+    movements = venue.movements(since - _LEDGER_MARGIN)
+    with ports.transactions() as work:
+        work.accounts.fence(lease)
+        work.accounts.lock(account.id)
+        books = work.ledger.books(account.id)
+        explanation = _explanation(
+            differences(books.total(), totals), unbooked_movements(work, account, movements), since
+        )
+        work.ledger.append(_entries(account, explanation))
+        books = work.ledger.books(account.id)
+        found = differences(books.total(), totals)
+        if not found:
+            work.accounts.mark_reconciled(account.id, read_at)
+            work.activity.add("account.reconciled", account.name, {"lines": [m.entry_id for m in explanation]}, read_at)
+        work.commit()
+    return Reconciliation(balances, books, found)
+
+
+def _proved_until(work: UnitOfWork, account: Account) -> datetime:
+    return work.accounts.by_id(account.id).reconciled_at or account.created_at
+
+
+def _explanation(
+    found: Mapping[Currency, Decimal], movements: Sequence[Movement], since: datetime
+) -> Sequence[Movement]:
+    """The movements that explain a difference to the last digit: those since the last proof, or all that were read."""
+    for candidates in ([m for m in movements if m.occurred_at > since], movements):
+        if candidates and not differences(_sums(candidates), found):
+            return candidates
+    return []
+
+
+def _sums(movements: Iterable[Movement]) -> dict[Currency, Decimal]:
+    sums: dict[Currency, Decimal] = {}
+    for movement in movements:
+        moved = EXACT.subtract(movement.amount, movement.fee)
+        sums[movement.currency] = EXACT.add(sums.get(movement.currency, ZERO), moved)
+    return sums
+
+
+def _entries(account: Account, movements: Iterable[Movement]) -> list[LedgerEntry]:
+    return [
+        LedgerEntry(
+            account_id=account.id,
+            portfolio_id=None,
+            kind=kind,
+            currency=movement.currency,
+            amount=amount,
+            cause=f"{movement.words} at the venue",
+            occurred_at=movement.occurred_at,
+            venue_entry_id=movement.entry_id,
+        )
+        for movement in movements
+        for kind, amount in (
+            (_KINDS[movement.kind], movement.amount),
+            (LedgerEntryKind.FEE, EXACT.minus(movement.fee)),
+        )
+        if amount
+    ]

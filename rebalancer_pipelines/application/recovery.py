@@ -28,12 +28,12 @@ def recover_abandoned_accounts(ports: Ports) -> list[str]:
     unsettled: list[str] = []
     for account in unfinished_accounts(ports):
         with ports.transactions() as work:
-            lease = work.accounts.take_lease(account.id, ports.lease_duration)
+            lease = work.accounts.take_lease(account.id, account.settings.lease)
             work.commit()
         if lease is None:
             continue
         try:
-            recover_account(ports, account, lease, ports.venues.connect(account))
+            recover_account(ports, account, lease, ports.venues.connect(account), wait=False)
         except RebalancerError as error:
             unsettled.append(f"account {account.name}: {error}")
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from rebalancer_pipelines.cli.session import Session
@@ -16,7 +16,7 @@ from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_enviro
 def prepare_dagster(session: Session) -> dict[str, str]:
     """Make the Dagster home ready and return the environment that Dagster's processes need; sets it here, too."""
     home = prepare_home(session.data_dir, session.services.database_url)
-    environment = dagster_environment(home, session.services.database_url, session.services.redis_url)
+    environment = dagster_environment(session.data_dir, home, session.services.database_url, session.services.redis_url)
     os.environ.update(environment)
     return environment
 
@@ -46,8 +46,10 @@ def close_dead_runs(session: Session) -> None:
         fail_dead_runs(instance, session.ports)
 
 
-def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
+def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool, confirmed: Sequence[str] = ()) -> str:
     """Run the job `rebalance` for one portfolio to its end; returns Dagster's run id, whatever came of it.
+
+    `confirmed` names the limits that a person waives for this run.
 
     Expects `prepare_dagster` to have been called.
     """
@@ -61,7 +63,7 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool) -> str:
         names = [stored.name for stored in work.portfolios.all()]
     with _explained(), dg.DagsterInstance.get() as instance:
         sync_partitions(instance, names)
-        options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value}
+        options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value, "confirmed": list(confirmed)}
         result = defs.resolve_job_def("rebalance").execute_in_process(
             instance=instance,
             partition_key=portfolio,

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -20,12 +20,15 @@ from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableE
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts, unfinished_accounts
+from rebalancer_pipelines.application.trading_mode import mode_of
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
 from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import console, errors, money, print_json
+from rebalancer_pipelines.cli.output import console, errors, money, print_json, say
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
+from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
+from rebalancer_pipelines.domain.portfolio import Account, TradingState
 from rebalancer_pipelines.domain.values import parse_positive, parse_whole
 from rebalancer_pipelines.orchestration.instance import LOCATION
 
@@ -132,15 +135,17 @@ def _free(port: int) -> Generator[None]:
 def _settle(session: Session) -> None:
     """Settle what stopped processes left, waiting for their leases to run out; whoever still lives keeps its own."""
     ports = session.ports
-    deadline = time.monotonic() + ports.lease_duration.total_seconds() + _WATCH_SECONDS
     problems = recover_abandoned_accounts(ports)
-    if not problems and unfinished_accounts(ports):
-        errors.print("Settling what a stopped process left behind; this takes up to half a minute …")
+    held = [] if problems else unfinished_accounts(ports)
+    longest = max((account.settings.lease.total_seconds() for account in held), default=0.0)
+    deadline = time.monotonic() + longest + _WATCH_SECONDS
+    if held:
+        errors.print(f"Settling what a stopped process left behind; this takes up to {longest:.0f} seconds …")
     while not problems and unfinished_accounts(ports) and time.monotonic() < deadline:
         time.sleep(_PAUSE_SECONDS)
         problems = recover_abandoned_accounts(ports)
     for problem in problems:
-        errors.print(f"[yellow]Not settled yet:[/yellow] {problem}")
+        errors.print(f"Not settled yet: {problem}", markup=False)
 
 
 def _run_demo(session: Session, *, quiet: bool) -> None:
@@ -153,6 +158,7 @@ def _run_demo(session: Session, *, quiet: bool) -> None:
 
 def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, as_json: bool) -> None:
     with session.ports.transactions() as work:
+        accounts = work.accounts.all()
         stored = work.portfolios.all()
         newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1)]
     portfolios = [portfolio.name for portfolio in stored]
@@ -166,7 +172,11 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
             f"  {name}: {result}, value {money(record.portfolio_value)}, traded "
             f"{money(record.total_value_traded)} in {record.orders_executed} orders"
         )
+    for warning in _warnings(session, accounts):
+        say(f"  {warning}")
     first = portfolios[0] if portfolios else "NAME"
+    shows_recording = any(account.price_source == "recorded" for account in accounts)
+    recorded = "The demo trades play money on a RECORDED market. " if shows_recording else ""
     console.print(
         f"\nLook   [bold]{processes.url}[/bold]  assets, runs, plan and history\n"
         f"       {processes.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
@@ -175,9 +185,29 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
         f"       [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
         f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
         "       [bold]rebalancer account add NAME --venue paper --prices live --deposit EUR=10000[/bold]  your own\n"
-        "\nThe demo trades play money on a RECORDED market. Ctrl-C stops everything; the data stays.\n",
+        f"\n{recorded}Ctrl-C stops everything; the data stays.\n",
         soft_wrap=True,
     )
+
+
+def _warnings(session: Session, accounts: Sequence[Account]) -> list[str]:
+    """Where runs trade real money, and what keeps them from it: switches, and keys that this process does not have."""
+    warnings = [f"STOPPED: {line}" for line in read_stops(session.ports).lines]
+    if session.ports.dry_run_only:
+        warnings.append("SCHEDULER_DRY_RUN is set: every run is a DRY RUN")
+    for account in accounts:
+        if account.live_trading:
+            warnings.append(
+                f"Account {account.name}: {mode_of(session.ports, account, dry_run=False).describe(account)}"
+            )
+        if account.trading_state is not TradingState.ACTIVE:
+            reason = account.trading_state_reason or "no reason was given"
+            warnings.append(f"{account.trading_state.value.upper()}: account {account.name}: {reason}")
+        try:
+            session.ports.venues.connect(account)
+        except RebalancerError as error:
+            warnings.append(f"Account {account.name} cannot be used: {error}")
+    return warnings
 
 
 def _stay(session: Session, processes: DagsterProcesses) -> None:

@@ -11,7 +11,7 @@ from decimal import Decimal
 import dagster as dg
 
 from rebalancer_pipelines.application.rebalance.execute import ExecutedOrders
-from rebalancer_pipelines.domain.errors import DeniedError
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord
 from rebalancer_pipelines.domain.values import Currency, plain
@@ -42,13 +42,19 @@ PRICES_ARE_SOUND = _spec(
 WEIGHTS_SUM_TO_100 = _spec(
     "weights_sum_to_100",
     "portfolio_value",
-    "There is value to divide, and the target weights sum to 100 % within 0.01.",
+    "There is value to divide, it has not fallen too far within a day, and the weights sum to 100 % within 0.01.",
     blocking=True,
 )
 PLAN_CONSERVES_VALUE = _spec(
     "plan_conserves_value",
     "planned_orders",
     "Value before = value after + cost of the plan, to the last digit.",
+    blocking=True,
+)
+PLAN_WITHIN_LIMITS = _spec(
+    "plan_within_limits",
+    "planned_orders",
+    "A live run keeps every limit of its account: turnover, size of orders, orders a run and a day, cash reserve.",
     blocking=True,
 )
 EXECUTED_MATCHES_PLANNED = _spec(
@@ -86,6 +92,13 @@ def gate(spec: dg.AssetCheckSpec, denial: DeniedError | None) -> dg.AssetCheckRe
         description=str(denial) if denial else None,
         metadata={"denied": denial.reason.value} if denial else None,
     )
+
+
+def plan_gates(denial: DeniedError | None) -> list[dg.AssetCheckResult]:
+    """The results of both checks of a plan: one denial fails the check that it is about."""
+    unsound = denial if denial and denial.reason is DenialReason.PLAN_UNSOUND else None
+    over_limit = denial if denial is not unsound else None
+    return [gate(PLAN_CONSERVES_VALUE, unsound), gate(PLAN_WITHIN_LIMITS, over_limit)]
 
 
 def executed_matches_planned(executed: ExecutedOrders) -> dg.AssetCheckResult:

@@ -31,13 +31,14 @@ def storage_url(database_url: str) -> str:
     return urlunsplit(("postgresql+psycopg2", parts.netloc, parts.path, query, ""))
 
 
-def dagster_environment(home: Path, database_url: str, redis_url: str | None) -> dict[str, str]:
+def dagster_environment(data_dir: Path, home: Path, database_url: str, redis_url: str | None) -> dict[str, str]:
     """The variables that Dagster's processes and our code inside them read; the URLs contain passwords."""
     environment = {
         "DAGSTER_HOME": str(home),
         "DAGSTER_POSTGRES_URL": storage_url(database_url),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "DATABASE_URL": database_url,
+        "REBALANCER_DATA_DIR": str(data_dir),
     }
     if redis_url:
         environment["REDIS_URL"] = redis_url

@@ -82,7 +82,7 @@ def balances_metadata(state: AccountState) -> Metadata:
     return {
         "account": state.stage.account.name,
         "venue": state.stage.account.venue,
-        "mode": "DRY RUN: nothing is sent" if rebalance.dry_run else f"trading on {state.stage.account.venue}",
+        "mode": state.mode.describe(state.stage.account),
         "rebalance_id": str(rebalance.id),
         "balances": _table(columns, rows),
     }
@@ -169,6 +169,9 @@ def _plan_markdown(document: Mapping[str, Any]) -> str:
     if document["skipped"]:
         lines += ["", "Left alone:", ""]
         lines += [f"- **{s['currency']}** {s['reason']}" for s in document["skipped"]]
+    if document["denials"]:
+        lines += ["", "A live run is denied:", ""]
+        lines += [f"- **{d['code']}** {d['message']}" for d in document["denials"]]
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, insert
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.adapters.postgres.tables import AccountRow
+from rebalancer_pipelines.domain.account_settings import parse_settings
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
 from tests.support.manual_clock import ManualClock
 
@@ -51,4 +52,5 @@ def open_paper_account(engine: Engine, name: str) -> Account:
         account_id: UUID = connection.execute(
             insert(AccountRow).values(name=name, venue="paper", price_source="recorded").returning(AccountRow.id)
         ).scalar_one()
-    return Account(account_id, name, "paper", "recorded", TradingState.ACTIVE, None, NOON)
+    settings = parse_settings({}, is_paper=True)
+    return Account(account_id, name, "paper", "recorded", TradingState.ACTIVE, None, NOON, settings)

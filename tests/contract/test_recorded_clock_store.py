@@ -20,6 +20,7 @@ from rebalancer_pipelines.domain.errors import InvalidInputError, VenueUnreachab
 from rebalancer_pipelines.domain.order import OrderSide
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.values import Currency
+from tests.support.builders import a_reference, cleared
 from tests.support.manual_clock import ManualClock
 
 HOUR = timedelta(hours=1)
@@ -118,8 +119,9 @@ def test_a_paper_account_fills_against_what_was_traded_in_the_recorded_hour(
     venue = registry.connect(account)
     mark = venue.prices(["BTC/EUR"])["BTC/EUR"]
     not_after = clock.now() + timedelta(seconds=10)
-    venue.submit(OrderTicket("order-1", "BTC/EUR", OrderSide.BUY, Decimal(10), mark.ask + 100, not_after))
-    found = venue.find("order-1")
+    ticket = OrderTicket("order-1", "BTC/EUR", OrderSide.BUY, Decimal(10), mark.ask + 100, not_after)
+    venue.submit(ticket, cleared)
+    found = venue.find([a_reference(ticket)]).get("order-1")
     bar = bar_opened_at(Currency("BTC"), FIRST_MOMENT - HOUR)
     assert found is not None
     assert bar is not None

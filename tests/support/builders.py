@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Context, Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from rebalancer_pipelines.application.ports import OrderReference, OrderTicket
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBand, DriftBandKind
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, MarketStatus, PriceMark
@@ -110,6 +111,22 @@ def a_price(
 def a_holding(total: Decimal | int | str, free: Decimal | int | str | None = None) -> Holding:
     """Units of a currency, all of them free unless told otherwise."""
     return Holding(exactly(total), exactly(total if free is None else free))
+
+
+def a_reference(ticket: OrderTicket, venue_order_id: str | None = None) -> OrderReference:
+    """What is known of an order that was sent with this ticket, a minute before its deadline at the earliest."""
+    return OrderReference(
+        client_order_id=ticket.client_order_id,
+        symbol=ticket.symbol,
+        side=ticket.side,
+        quantity=ticket.quantity,
+        venue_order_id=venue_order_id,
+        sent_after=ticket.not_after - timedelta(minutes=1),
+    )
+
+
+def cleared() -> None:
+    """A clearance that lets every order leave."""
 
 
 def no_fees() -> FeeSchedule:

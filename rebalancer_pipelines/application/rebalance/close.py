@@ -9,6 +9,7 @@ from typing import Any
 from rebalancer_pipelines.application.documents import error_document, orders_of_record
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.domain.calendar import next_due
+from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.order import Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Portfolio
 from rebalancer_pipelines.domain.rebalance import Rebalance, RebalanceRecord
@@ -96,12 +97,20 @@ def _record(
 def _order_errors(orders: list[Order]) -> list[dict[str, Any]]:
     return [
         {
-            "code": f"ORDER_{order.state.value}",
+            "code": _code(order),
             "message": f"{order.side.value} {order.symbol}: {order.reason or 'no reason was given'}",
         }
         for order in orders
         if order.state not in _TRADED
     ]
+
+
+def _code(order: Order) -> str:
+    """What to count an unfilled order by: the limit that denied it, or where it stands."""
+    denied_by = (order.reason or "").partition(":")[0]
+    if order.state is OrderState.DENIED and denied_by in set(DenialReason):
+        return denied_by
+    return f"ORDER_{order.state.value}"
 
 
 def _fees(orders: list[Order], portfolio: Portfolio) -> Decimal:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from rebalancer_pipelines.application.ports import Accepted, Acknowledgement, Clock, OrderTicket, Venue, VenueOrder
+from rebalancer_pipelines.application.ports import (
+    Accepted,
+    Acknowledgement,
+    Clearance,
+    Clock,
+    KeyPermissions,
+    Movement,
+    OrderReference,
+    OrderTicket,
+    Venue,
+    VenueOrder,
+)
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Holding
@@ -32,12 +43,20 @@ class DryRunVenue:
         """None: the orders are here."""
         return timedelta(0)
 
+    def clock_skew(self) -> timedelta:
+        """The real venue's."""
+        return self._venue.clock_skew()
+
+    def key_permissions(self) -> KeyPermissions:
+        """The real venue's."""
+        return self._venue.key_permissions()
+
     def markets(self) -> Mapping[str, Market]:
         """The real venue's."""
         return self._venue.markets()
 
-    def fees(self) -> FeeSchedule:
-        """The real venue's."""
+    def fees(self, symbols: Collection[str]) -> FeeSchedule:  # noqa: ARG002
+        """The real venue's, as they were read for the plan."""
         return self._fees
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
@@ -48,15 +67,17 @@ class DryRunVenue:
         """The real venue's: a dry run changes none."""
         return self._venue.balances()
 
-    def submit(self, ticket: OrderTicket) -> Acknowledgement:
-        """Fill the whole order at the plan's price, with the taker fee."""
+    def submit(self, ticket: OrderTicket, clearance: Clearance) -> Acknowledgement:  # noqa: ARG002
+        """Fill the whole order at the plan's price, with the taker fee. Nothing leaves, so nothing needs clearance."""
         order = self._planned[ticket.client_order_id]
+        notional = EXACT.multiply(ticket.quantity, order.price)
         venue_order_id = f"dry-run-{ticket.client_order_id}"
         fill = Fill(
             trade_id=venue_order_id,
             quantity=ticket.quantity,
             price=order.price,
-            fee=EXACT.multiply(EXACT.multiply(ticket.quantity, order.price), self._fees.taker),
+            notional=notional,
+            fee=EXACT.multiply(notional, self._fees.taker),
             fee_currency=order.quote_currency,
             liquidity_side=LiquiditySide.TAKER,
             executed_at=self._clock.now(),
@@ -66,6 +87,14 @@ class DryRunVenue:
         )
         return Accepted(venue_order_id)
 
-    def find(self, client_order_id: str) -> VenueOrder | None:
-        """The simulated order."""
-        return self._filled.get(client_order_id)
+    def find(self, references: Sequence[OrderReference]) -> Mapping[str, VenueOrder]:
+        """The simulated orders."""
+        asked = {reference.client_order_id for reference in references}
+        return {client_order_id: order for client_order_id, order in self._filled.items() if client_order_id in asked}
+
+    def cancel(self, reference: OrderReference) -> None:
+        """Nothing is ever open."""
+
+    def movements(self, since: datetime) -> Sequence[Movement]:
+        """The real venue's."""
+        return self._venue.movements(since)

@@ -1,34 +1,50 @@
-"""Execution: sells first, then buys from what the sells really brought, one order at a time."""
+"""Execution: sells first, then buys from what the sells really brought.
+
+Orders of one side leave one after the other and are settled together, as long as the money covers each of them at its
+limit whatever becomes of the others. One whose fate is unclear is settled before anything else leaves.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from rebalancer_pipelines.application.ports import Accepted, OrderTicket, Ports, Rejected, Unclear, Venue
+from rebalancer_pipelines.application.books import portfolio_holdings
+from rebalancer_pipelines.application.ports import (
+    Accepted,
+    Acknowledgement,
+    OrderTicket,
+    Ports,
+    Rejected,
+    Unclear,
+    Venue,
+    Withheld,
+)
+from rebalancer_pipelines.application.rebalance.clearance import clearance_for
 from rebalancer_pipelines.application.rebalance.dry_run_venue import DryRunVenue
-from rebalancer_pipelines.application.rebalance.settle import resolve_order
+from rebalancer_pipelines.application.rebalance.quotes import Quotes
+from rebalancer_pipelines.application.rebalance.settle import settle_orders
 from rebalancer_pipelines.application.rebalance.stage import Stage, recording_failure
 from rebalancer_pipelines.application.rebalance.value_portfolio import weigh
-from rebalancer_pipelines.application.reconcile import portfolio_holdings, totals_of
-from rebalancer_pipelines.domain.errors import VenueUnreachableError
-from rebalancer_pipelines.domain.ledger import differences
-from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceLimits, check_price
+from rebalancer_pipelines.application.rebalance.wallet import Wallet
+from rebalancer_pipelines.application.reconcile import check_books, reconcile
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.market import Market, MarketStatus
 from rebalancer_pipelines.domain.order import Order, OrderSide, OrderState
 from rebalancer_pipelines.domain.portfolio import Holding
 from rebalancer_pipelines.domain.rebalance import PositionPhase, Rebalance, WeighedPosition
+from rebalancer_pipelines.domain.risk import rate_denial, skew_denial
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, value_holdings
-from rebalancer_pipelines.domain.values import EXACT, ONE, ZERO, Currency, floor_to
+from rebalancer_pipelines.domain.values import Currency
 
-_SEND_WINDOW = timedelta(seconds=10)
-"""A venue refuses an order that reaches it later than this after we decided to send it."""
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutedOrders:
-    """What became of the orders, the positions that followed, and where books and venue differ (live runs)."""
+    """What became of the orders, the positions that followed, and where books and venue differ (not in dry runs)."""
 
     orders: tuple[Order, ...]
     valuation: PortfolioValuation
@@ -37,116 +53,126 @@ class ExecutedOrders:
 
 
 def execute_orders(ports: Ports, stage: Stage) -> ExecutedOrders:
-    """Send every planned order and settle it before the next one goes out.
+    """Send every planned order once and settle it.
 
-    An order that the venue refuses does not stop the others; one whose fate stays unknown does, and whatever was not
-    sent by then is VOID. A dry run takes the same way to a venue that only simulates.
+    An order that the venue refuses does not stop the others; one whose fate stays unknown does, and so does a switch
+    that was thrown meanwhile: whatever was not sent by then is VOID. A dry run takes the same way to a venue that only
+    simulates. Raises `DeniedError` for what stopped it.
     """
     rebalance = stage.rebalance
     venue = ports.venues.connect(stage.account)
-    with recording_failure(ports, rebalance):
+    with recording_failure(ports, stage):
         with ports.transactions() as work:
             planned = work.orders.of_rebalance(rebalance.id)
             marks = work.rebalances.prices(rebalance.id)
             before = work.rebalances.positions(rebalance.id, PositionPhase.BEFORE)
-        if planned:
-            now = ports.clock.now()
-            for symbol, mark in marks.items():
-                check_price(mark, symbol, now=now, limits=PriceLimits())
-        fees, markets = venue.fees(), venue.markets()
-        desk = DryRunVenue(venue, planned, fees, ports.clock) if rebalance.dry_run else venue
-        wallet = _Wallet(before)
-        executed = _execute_all(ports, desk, rebalance, planned, wallet, fees, markets)
-        return _record_outcome(ports, stage, venue, executed, wallet)
+        desk = venue
+        symbols = sorted({order.symbol for order in planned})
+        fees = venue.fees(symbols) if planned else venue.fees(sorted(marks))
+        wallet = Wallet(before, fees)
+        if rebalance.dry_run:
+            desk = DryRunVenue(venue, planned, fees, ports.clock)
+        execution = _Execution(ports, stage, desk, wallet, Quotes(marks, venue, ports.clock, stage.account.settings))
+        executed = execution.run(planned) if planned else []
+        outcome = _record_outcome(ports, stage, venue, executed, wallet)
+        if execution.denial is not None:
+            raise execution.denial
+    return outcome
 
 
-class _Wallet:
-    """The portfolio's units while its orders run."""
+class _Execution:
+    """One run over a plan's orders. `denial` is set by what keeps every further order from leaving."""
 
-    def __init__(self, positions: Sequence[WeighedPosition]) -> None:
-        self.quantities = {p.currency: p.quantity for p in positions}
-        self._locked = {p.currency: EXACT.subtract(p.quantity, p.free) for p in positions}
+    def __init__(self, ports: Ports, stage: Stage, desk: Venue, wallet: Wallet, quotes: Quotes) -> None:
+        self.denial: DeniedError | None = None
+        self._ports = ports
+        self._stage = stage
+        self._rebalance: Rebalance = stage.rebalance
+        self._desk = desk
+        self._wallet = wallet
+        self._quotes = quotes
+        self._on_their_way: list[Order] = []
+        self._ended: dict[int, Order] = {}
+        self._skew = timedelta(0)
 
-    def spendable(self, currency: Currency) -> Decimal:
-        return EXACT.subtract(self.quantities.get(currency, ZERO), self._locked.get(currency, ZERO))
+    def run(self, planned: Sequence[Order]) -> list[Order]:
+        """Send and settle; returns every order as it ended, in the plan's sequence."""
+        self._check_clock()
+        markets = self._desk.markets()
+        for side in (OrderSide.SELL, OrderSide.BUY):
+            orders = [order for order in planned if order.side is side]
+            for place, order in enumerate(orders):
+                self._take_up(order, markets[order.symbol], [later.symbol for later in orders[place + 1 :]])
+            self._settle()
+        return [self._ended[order.sequence] for order in planned]
 
-    def settle(self, order: Order) -> None:
-        bought = order.side is OrderSide.BUY
-        for fill in order.fills:
-            self._move(order.base_currency, fill.quantity if bought else EXACT.minus(fill.quantity))
-            self._move(order.quote_currency, EXACT.minus(fill.notional) if bought else fill.notional)
-            self._move(fill.fee_currency, EXACT.minus(fill.fee))
+    def _check_clock(self) -> None:
+        if not self._rebalance.dry_run:
+            self._skew = self._desk.clock_skew()
+            self.denial = skew_denial(self._skew)
 
-    def _move(self, currency: Currency, amount: Decimal) -> None:
-        self.quantities[currency] = EXACT.add(self.quantities.get(currency, ZERO), amount)
+    def _take_up(self, order: Order, market: Market, still_to_come: list[str]) -> None:
+        if (reason := self._stopped_by()) is not None:
+            self._end(self._give_up(order, OrderState.VOID, reason))
+            return
+        if not self._wallet.covers(order):
+            # What is on its way may cost less than its limit: only then is this one cut.
+            self._settle()
+        denial = self._denial_of(order, market, still_to_come)
+        fitting = self._wallet.fit(order, market)
+        if denial is None and fitting is None:
+            denial = DeniedError(
+                DenialReason.DUST_SKIPPED,
+                "the sells before it brought too little to pay for it above the venue's minimum of "
+                f"{market.min_amount} {market.base_currency} or {market.min_notional} {market.quote_currency}",
+            )
+        if denial is not None or fitting is None:
+            self._end(self._give_up(order, OrderState.DENIED, str(denial)))
+            return
+        self._send(order, fitting)
 
+    def _stopped_by(self) -> str | None:
+        unresolved = next((o for o in self._ended.values() if not o.state.is_terminal), None)
+        if unresolved is not None:
+            return f"order {unresolved.client_order_id} before it is {unresolved.state.value}"
+        return str(self.denial) if self.denial is not None else None
 
-def _execute_all(
-    ports: Ports,
-    venue: Venue,
-    rebalance: Rebalance,
-    planned: Sequence[Order],
-    wallet: _Wallet,
-    fees: FeeSchedule,
-    markets: Mapping[str, Market],
-) -> list[Order]:
-    executed: list[Order] = []
-    for order in planned:
-        if executed and not executed[-1].state.is_terminal:
-            reason = f"order {executed[-1].client_order_id} before it is {executed[-1].state.value}"
-            executed.append(_void(ports, rebalance, order, reason))
-            continue
-        affordable = _within_means(order, wallet.spendable(order.quote_currency), fees, markets[order.symbol])
-        if affordable is None:
-            executed.append(_void(ports, rebalance, order, "the sells before it brought too little to pay for it"))
-            continue
-        sent = _send(ports, venue, rebalance, order, affordable)
-        wallet.settle(sent)
-        executed.append(sent)
-    return executed
+    def _denial_of(self, order: Order, market: Market, still_to_come: list[str]) -> DeniedError | None:
+        if market.status is not MarketStatus.ONLINE:
+            return DeniedError(
+                DenialReason.PAIR_HALTED, f"market {market.symbol} is {market.status.value}; wait until it is online"
+            )
+        return self._rate_denial() or self._quotes.denial_of(order, still_to_come)
 
-
-def _within_means(order: Order, cash: Decimal, fees: FeeSchedule, market: Market) -> Order | None:
-    """The order as the portfolio can pay for it now: None when that would fall below the venue's minimum.
-
-    A buy must be covered even when all of it fills at its limit, so the limit gives way first and the quantity only
-    when the price that the plan expects is too dear: nothing is ever paid with another portfolio's money.
-    """
-    if order.side is OrderSide.SELL:
-        return order
-    with_fee = EXACT.add(ONE, fees.taker)
-    quantity = order.quantity
-    if EXACT.multiply(EXACT.multiply(quantity, order.price), with_fee) > cash:
-        quantity = floor_to(EXACT.divide(max(cash, ZERO), EXACT.multiply(order.price, with_fee)), market.size_increment)
-        if quantity < market.min_amount or EXACT.multiply(quantity, order.price) < market.min_notional:
+    def _rate_denial(self) -> DeniedError | None:
+        account = self._stage.account
+        if self._rebalance.dry_run or account.settings.max_orders_per_run is None:
             return None
-    dearest = floor_to(EXACT.divide(cash, EXACT.multiply(quantity, with_fee)), market.price_increment)
-    return replace(order, quantity=quantity, limit_price=max(order.price, min(order.limit_price, dearest)))
+        with self._ports.transactions() as work:
+            return rate_denial(work.orders.count_sent(account.id, self._ports.clock.now() - _MINUTE))
 
+    def _give_up(self, order: Order, state: OrderState, reason: str) -> Order:
+        with self._ports.transactions() as work:
+            work.accounts.fence(self._rebalance.lease)
+            order = work.orders.move(order, state, reason=reason)
+            work.commit()
+        return order
 
-def _void(ports: Ports, rebalance: Rebalance, order: Order, reason: str) -> Order:
-    with ports.transactions() as work:
-        work.accounts.fence(rebalance.lease)
-        order = work.orders.move(order, OrderState.VOID, reason=reason)
-        work.commit()
-    return order
-
-
-def _send(ports: Ports, venue: Venue, rebalance: Rebalance, planned: Order, affordable: Order) -> Order:
-    """Make the intent durable as it will be sent, send it once, and write down what came of it."""
-    not_after = ports.clock.now() + _SEND_WINDOW
-    with ports.transactions() as work:
-        work.accounts.renew_lease(rebalance.lease, ports.lease_duration)
-        order = work.orders.move(
-            planned,
-            OrderState.SENDING,
-            quantity=affordable.quantity,
-            limit_price=affordable.limit_price,
-            not_after=not_after,
-        )
-        work.commit()
-    answer = venue.submit(
-        OrderTicket(
+    def _send(self, planned: Order, fitting: Order) -> None:
+        """Make the intent durable as it will be sent, send it once, and write down what came of it."""
+        settings = self._stage.account.settings
+        not_after = self._ports.clock.now() + self._skew + settings.not_after
+        with self._ports.transactions() as work:
+            work.accounts.renew_lease(self._rebalance.lease, settings.lease)
+            order = work.orders.move(
+                planned,
+                OrderState.SENDING,
+                quantity=fitting.quantity,
+                limit_price=fitting.limit_price,
+                not_after=not_after,
+            )
+            work.commit()
+        ticket = OrderTicket(
             client_order_id=order.client_order_id,
             symbol=order.symbol,
             side=order.side,
@@ -154,43 +180,69 @@ def _send(ports: Ports, venue: Venue, rebalance: Rebalance, planned: Order, affo
             limit_price=order.limit_price,
             not_after=not_after,
         )
-    )
-    with ports.transactions() as work:
-        work.accounts.fence(rebalance.lease)
-        match answer:
-            case Rejected(reason):
-                order = work.orders.move(order, OrderState.REJECTED, reason=reason)
-            case Accepted(venue_order_id):
-                order = work.orders.move(order, OrderState.OPEN, venue_order_id=venue_order_id)
-            case Unclear(reason):
-                order = work.orders.move(order, OrderState.UNKNOWN, reason=reason)
-        work.commit()
-    return order if order.state.is_terminal else _settle(ports, venue, rebalance, order)
+        self._record(order, self._desk.submit(ticket, clearance_for(self._ports, self._rebalance)))
 
+    def _record(self, order: Order, answer: Acknowledgement) -> None:
+        with self._ports.transactions() as work:
+            work.accounts.fence(self._rebalance.lease)
+            match answer:
+                case Rejected(reason):
+                    order = work.orders.move(order, OrderState.REJECTED, reason=reason)
+                case Withheld(denial):
+                    order = work.orders.move(order, OrderState.REJECTED, reason=str(denial))
+                    self.denial = denial
+                case Accepted(venue_order_id):
+                    order = work.orders.move(order, OrderState.OPEN, venue_order_id=venue_order_id)
+                case Unclear(reason):
+                    order = work.orders.move(order, OrderState.UNKNOWN, reason=reason)
+            work.commit()
+        if order.state.is_terminal:
+            self._end(order)
+            return
+        self._wallet.send(order)
+        self._on_their_way.append(order)
+        if order.state is OrderState.UNKNOWN:
+            self._settle()
 
-def _settle(ports: Ports, venue: Venue, rebalance: Rebalance, order: Order) -> Order:
-    try:
-        return resolve_order(ports, venue, rebalance.lease, order)
-    except VenueUnreachableError:
-        # Nothing is known, so nothing is written: recovery asks again before anything new is planned here.
-        return order
+    def _settle(self) -> None:
+        if not self._on_their_way:
+            return
+        settled = settle_orders(
+            self._ports, self._stage.account, self._rebalance.lease, self._desk, self._on_their_way, wait=True
+        )
+        self._on_their_way = []
+        for order in settled:
+            if order.state.is_terminal:
+                self._wallet.settle(order)
+            self._end(order)
+
+    def _end(self, order: Order) -> None:
+        self._ended[order.sequence] = order
 
 
 def _record_outcome(
-    ports: Ports, stage: Stage, venue: Venue, executed: Sequence[Order], wallet: _Wallet
+    ports: Ports, stage: Stage, venue: Venue, executed: Sequence[Order], wallet: Wallet
 ) -> ExecutedOrders:
-    """Store the positions that followed, and compare the books with the venue once more."""
+    """Prove once more that books and venue agree, and store the positions that followed."""
     portfolio, rebalance = stage.portfolio, stage.rebalance
-    balances = venue.balances()
+    differences: Mapping[Currency, Decimal] = {}
+    if rebalance.dry_run:
+        # Nothing has moved at the venue: these are the units that the portfolio would hold.
+        holdings = {currency: Holding(total, total) for currency, total in wallet.quantities.items()}
+    elif all(order.state.is_terminal for order in executed):
+        proof = reconcile(ports, stage.account, rebalance.lease, venue)
+        if not stage.account.is_paper:
+            check_books(ports, stage.account, proof.differences)
+        holdings, differences = portfolio_holdings(proof.books.of(portfolio.id), proof.balances), proof.differences
+    else:
+        # The venue may still move: what is booked so far is what is known.
+        balances = venue.balances()
+        with ports.transactions() as work:
+            holdings = portfolio_holdings(work.ledger.books(stage.account.id).of(portfolio.id), balances)
     with ports.transactions() as work:
-        books = work.ledger.books(stage.account.id)
-        if rebalance.dry_run:
-            holdings = {currency: Holding(total, total) for currency, total in wallet.quantities.items()}
-        else:
-            holdings = portfolio_holdings(books.of(portfolio.id), balances)
         prices = work.rebalances.prices(rebalance.id)
         valuation = value_holdings(portfolio.weights, portfolio.valuation_currency, holdings, prices)
         positions = weigh(portfolio, valuation, holdings, prices)
         work.rebalances.store_positions(rebalance.id, PositionPhase.AFTER, positions)
         work.commit()
-    return ExecutedOrders(tuple(executed), valuation, positions, differences(books.total(), totals_of(balances)))
+    return ExecutedOrders(tuple(executed), valuation, positions, differences)

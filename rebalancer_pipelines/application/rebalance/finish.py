@@ -38,7 +38,7 @@ def finish_rebalance(ports: Ports, stage: Stage) -> FinishedRebalance:
     writes it.
     """
     rebalance = stage.rebalance
-    with recording_failure(ports, rebalance):
+    with recording_failure(ports, stage):
         _check_settled(ports, stage)
         with ports.transactions() as work:
             before = work.rebalances.positions(rebalance.id, PositionPhase.BEFORE)

@@ -7,27 +7,32 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import uuid4
 
+from rebalancer_pipelines.application.books import portfolio_holdings, totals_of
 from rebalancer_pipelines.application.documents import Document, plan_document
 from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.application.rebalance.risk_limits import denials_of_plan, portfolio_within_limits
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
 from rebalancer_pipelines.application.rebalance.value_portfolio import check_worth
-from rebalancer_pipelines.application.reconcile import check_books, portfolio_holdings
+from rebalancer_pipelines.application.reconcile import list_amounts
+from rebalancer_pipelines.domain.account_settings import AccountSettings
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.ledger import Books, differences
 from rebalancer_pipelines.domain.market import Market, PriceLimits, PriceMark, check_price
 from rebalancer_pipelines.domain.order import Order, OrderSide, OrderState
 from rebalancer_pipelines.domain.plan import PlannedOrder, RebalancePlan
 from rebalancer_pipelines.domain.planner import plan_conserves_value, propose
+from rebalancer_pipelines.domain.portfolio import Account, Holdings
 from rebalancer_pipelines.domain.rebalance import Rebalance
 from rebalancer_pipelines.domain.valuation import required_symbols
 from rebalancer_pipelines.domain.values import EXACT, ceil_to, floor_to, plain
 
-_COLLAR = Decimal("0.01")
-"""How far from mid, as a fraction, an order's limit may stand: the worst price that is accepted."""
-
 
 @dataclass(frozen=True, slots=True)
 class ProposedRebalance:
-    """The plan as it was stored. `denial` says that it does not add up; then the rebalance is closed."""
+    """The plan as it was stored.
+
+    `denial` says that it does not add up, or which limit it breaks in a live run; then the rebalance is closed.
+    """
 
     plan: RebalancePlan
     document: Document
@@ -36,27 +41,36 @@ class ProposedRebalance:
 
 def propose_rebalance(ports: Ports, stage: Stage) -> ProposedRebalance:
     """Plan the portfolio's orders and store them as intents, all PLANNED, with the plan itself."""
-    portfolio, rebalance = stage.portfolio, stage.rebalance
-    venue = ports.venues.connect(stage.account)
-    with recording_failure(ports, rebalance):
-        markets, fees = venue.markets(), venue.fees()
+    portfolio, rebalance, account = stage.portfolio, stage.rebalance, stage.account
+    venue = ports.venues.connect(account)
+    symbols = required_symbols(portfolio.weights, portfolio.valuation_currency)
+    with recording_failure(ports, stage):
+        markets, fees = venue.markets(), venue.fees(symbols)
         with ports.transactions() as work:
             work.accounts.fence(rebalance.lease)
             prices = work.rebalances.prices(rebalance.id)
             holdings = portfolio_holdings(
-                work.ledger.books(stage.account.id).of(portfolio.id), work.rebalances.balances(rebalance.id)
+                work.ledger.books(account.id).of(portfolio.id), work.rebalances.balances(rebalance.id)
             )
-            plan = propose(portfolio, holdings, prices, markets, fees)
-            document = plan_document(portfolio.name, plan, prices)
+            plan = propose(portfolio_within_limits(portfolio, account, fees), holdings, prices, markets, fees)
+            denials = denials_of_plan(ports, work, account, plan, fees, confirmed=rebalance.confirmed)
+            document = plan_document(portfolio.name, plan, prices, denials)
             work.rebalances.store_plan(rebalance.id, plan.plan_hash, document)
             work.orders.add(
                 [
-                    _intent(rebalance, sequence, order, markets[order.symbol], prices[order.symbol])
+                    _intent(rebalance, sequence, order, markets[order.symbol], prices[order.symbol], account.settings)
                     for sequence, order in enumerate(plan.orders)
                 ]
             )
             work.commit()
-    denial = denial_of(ports, rebalance, lambda: _check_plan(stage, plan, prices))
+
+    def check_plan() -> None:
+        _check_sound(stage, plan, prices)
+        for denial in denials:
+            if not rebalance.dry_run:
+                raise denial
+
+    denial = denial_of(ports, stage, check_plan)
     return ProposedRebalance(plan, document, denial)
 
 
@@ -72,22 +86,45 @@ def preview_plan(ports: Ports, portfolio_name: str) -> Document:
         shares_account = len(work.portfolios.on_account(account.id)) > 1
     venue = ports.venues.connect(account)
     balances = venue.balances()
-    if not books.is_untouched:
-        check_books(account, books, balances)
+    if (shares_account or account.is_paper) and not books.is_untouched:
+        _check_books(account, books, balances)
     symbols = required_symbols(portfolio.weights, portfolio.valuation_currency)
     prices = venue.prices(symbols)
     for symbol in symbols:
-        check_price(prices.get(symbol), symbol, now=ports.clock.now(), limits=PriceLimits())
+        limits = PriceLimits(max_age=account.settings.quote_age)
+        check_price(prices.get(symbol), symbol, now=ports.clock.now(), limits=limits)
     book = books.of(portfolio.id)
     if not shares_account:
         # A rebalance would first move what no portfolio owns to the only one there is.
         book = {currency: holding.total for currency, holding in balances.items()}
-    plan = propose(portfolio, portfolio_holdings(book, balances), prices, venue.markets(), venue.fees())
+    fees = venue.fees(symbols)
+    allowed = portfolio_within_limits(portfolio, account, fees)
+    plan = propose(allowed, portfolio_holdings(book, balances), prices, venue.markets(), fees)
     check_worth(portfolio, plan.value, plan.valuation_currency)
-    return plan_document(portfolio.name, plan, prices)
+    with ports.transactions() as work:
+        denials = denials_of_plan(ports, work, account, plan, fees)
+    return plan_document(portfolio.name, plan, prices, denials)
 
 
-def _intent(rebalance: Rebalance, sequence: int, planned: PlannedOrder, market: Market, mark: PriceMark) -> Order:
+def _check_books(account: Account, books: Books, balances: Holdings) -> None:
+    """A look changes nothing, so what a rebalance would book first is a refusal here."""
+    found = differences(books.total(), totals_of(balances))
+    if found:
+        raise DeniedError(
+            DenialReason.BOOKS_DIFFER,
+            f"the venue of account {account.name} holds other amounts than its books ({list_amounts(found)}); "
+            f"a rebalance books what the venue explains, see 'rebalancer account review {account.name}'",
+        )
+
+
+def _intent(
+    rebalance: Rebalance,
+    sequence: int,
+    planned: PlannedOrder,
+    market: Market,
+    mark: PriceMark,
+    settings: AccountSettings,
+) -> Order:
     intent_id = uuid4()
     return Order(
         id=intent_id,
@@ -100,20 +137,20 @@ def _intent(rebalance: Rebalance, sequence: int, planned: PlannedOrder, market: 
         side=planned.side,
         quantity=planned.quantity,
         price=planned.price,
-        limit_price=_limit_price(planned, market, mark),
+        limit_price=_limit_price(planned, market, mark, settings.price_collar),
         state=OrderState.PLANNED,
     )
 
 
-def _limit_price(planned: PlannedOrder, market: Market, mark: PriceMark) -> Decimal:
+def _limit_price(planned: PlannedOrder, market: Market, mark: PriceMark, collar: Decimal) -> Decimal:
     """The collar around mid, on the price grid, never tighter than the price that the plan expects."""
-    margin = EXACT.multiply(mark.mid, _COLLAR)
+    margin = EXACT.multiply(mark.mid, collar)
     if planned.side is OrderSide.BUY:
         return max(planned.price, floor_to(EXACT.add(mark.mid, margin), market.price_increment))
     return min(planned.price, ceil_to(EXACT.subtract(mark.mid, margin), market.price_increment))
 
 
-def _check_plan(stage: Stage, plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> None:
+def _check_sound(stage: Stage, plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> None:
     lost = plan_conserves_value(plan, prices)
     if lost:
         raise DeniedError(

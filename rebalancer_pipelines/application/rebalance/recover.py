@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rebalancer_pipelines.application.ports import Ports, Venue
 from rebalancer_pipelines.application.rebalance.close import close_rebalance
-from rebalancer_pipelines.application.rebalance.settle import resolve_order
+from rebalancer_pipelines.application.rebalance.settle import settle_orders
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.rebalance import Lease
 
 
-def recover_account(ports: Ports, account: Account, lease: Lease, venue: Venue) -> None:
+def recover_account(ports: Ports, account: Account, lease: Lease, venue: Venue, *, wait: bool) -> None:
     """Learn the fate of every order that may be at the venue, then close the rebalances that were cut off.
 
     Whoever holds the lease may do so: an earlier holder's epoch is stale, so it can write nothing any more.
@@ -18,13 +18,13 @@ def recover_account(ports: Ports, account: Account, lease: Lease, venue: Venue) 
     """
     with ports.transactions() as work:
         unresolved = work.orders.possibly_at_venue(account.id)
-    for order in unresolved:
-        settled = resolve_order(ports, venue, lease, order)
-        if not settled.state.is_terminal:
+    for order in settle_orders(ports, account, lease, venue, unresolved, wait=wait):
+        if not order.state.is_terminal:
             raise DeniedError(
-                DenialReason.ACCOUNT_HALTED,
+                DenialReason.CIRCUIT_OPEN,
                 f"order {order.client_order_id} ({order.side.value} {order.symbol}) of account {account.name} is "
-                f"{settled.state.value}; nothing is traded until the venue shows what became of it",
+                f"{order.state.value}; nothing is traded until the venue shows what became of it "
+                f"('rebalancer account review {account.name}')",
             )
     with ports.transactions() as work:
         cut_off = work.rebalances.active_on(account.id)

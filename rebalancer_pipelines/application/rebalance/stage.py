@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rebalancer_pipelines.application.lease import release_lease
+from rebalancer_pipelines.application.lease import release_lease, renew_lease
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.close import close_rebalance
 from rebalancer_pipelines.domain.errors import DeniedError, LeaseLostError, RebalancerError
@@ -41,17 +41,16 @@ def load_stage(ports: Ports, dagster_run_id: str, portfolio_name: str) -> Stage:
 
 
 @contextmanager
-def recording_failure(ports: Ports, rebalance: Rebalance) -> Generator[None]:
+def recording_failure(ports: Ports, stage: Stage) -> Generator[None]:
     """Keep the lease alive, and see to it that a stage which raises leaves its history row.
 
     With an order that may be at the venue the row has to wait for the order's fate: the account is given back, and
     recovery settles the order and writes the row before anything else is planned there. After `LeaseLostError` the
     new holder does so.
     """
+    rebalance = stage.rebalance
     try:
-        with ports.transactions() as work:
-            work.accounts.renew_lease(rebalance.lease, ports.lease_duration)
-            work.commit()
+        renew_lease(ports, stage.account, rebalance.lease)
         yield
     except LeaseLostError:
         raise
@@ -65,10 +64,10 @@ def recording_failure(ports: Ports, rebalance: Rebalance) -> Generator[None]:
         raise
 
 
-def denial_of(ports: Ports, rebalance: Rebalance, gate: Callable[[], None]) -> DeniedError | None:
+def denial_of(ports: Ports, stage: Stage, gate: Callable[[], None]) -> DeniedError | None:
     """Pass a gate. A refusal closes the rebalance and is returned, so that whoever called can show it as a check."""
     try:
-        with recording_failure(ports, rebalance):
+        with recording_failure(ports, stage):
             gate()
     except DeniedError as denied:
         return denied

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from rebalancer_pipelines.application.books import portfolio_holdings
+from rebalancer_pipelines.application.freeze import freeze_account
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
-from rebalancer_pipelines.application.reconcile import portfolio_holdings
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.portfolio import Holding, Holdings, Portfolio
 from rebalancer_pipelines.domain.rebalance import PositionPhase, WeighedPosition
+from rebalancer_pipelines.domain.risk import drawdown_denial
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, market_symbol, value_holdings
-from rebalancer_pipelines.domain.values import ONE, ZERO, Currency, plain
+from rebalancer_pipelines.domain.values import EXACT, ONE, ZERO, Currency, exact_sum, plain
+
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,9 @@ class ValuedPortfolio:
 def value_portfolio(ports: Ports, stage: Stage) -> ValuedPortfolio:
     """Value the portfolio's holdings and keep them with their weights under the rebalance."""
     portfolio, rebalance = stage.portfolio, stage.rebalance
-    with recording_failure(ports, rebalance), ports.transactions() as work:
+    with recording_failure(ports, stage), ports.transactions() as work:
+        highest = work.rebalances.highest_value(portfolio.id, ports.clock.now() - _DAY)
+        flows: Mapping[Currency, Decimal] = work.ledger.flows(portfolio.id, highest[0]) if highest else {}
         holdings = portfolio_holdings(
             work.ledger.books(stage.account.id).of(portfolio.id), work.rebalances.balances(rebalance.id)
         )
@@ -39,8 +46,31 @@ def value_portfolio(ports: Ports, stage: Stage) -> ValuedPortfolio:
         work.rebalances.store_positions(rebalance.id, PositionPhase.BEFORE, positions)
         work.rebalances.store_value(rebalance.id, valuation.value)
         work.commit()
-    denial = denial_of(ports, rebalance, lambda: check_worth(portfolio, valuation.value, valuation.valuation_currency))
-    return ValuedPortfolio(valuation, positions, denial)
+
+    def check_value() -> None:
+        check_worth(portfolio, valuation.value, valuation.valuation_currency)
+        if not rebalance.dry_run:
+            _check_drawdown(ports, stage, valuation, highest, _worth_of(flows, positions))
+
+    return ValuedPortfolio(valuation, positions, denial_of(ports, stage, check_value))
+
+
+def _worth_of(flows: Mapping[Currency, Decimal], positions: Sequence[WeighedPosition]) -> Decimal:
+    """What came in, at the prices of now, in valuation currency."""
+    return exact_sum(EXACT.multiply(flows.get(p.currency, ZERO), p.price) for p in positions)
+
+
+def _check_drawdown(
+    ports: Ports,
+    stage: Stage,
+    valuation: PortfolioValuation,
+    highest: tuple[datetime, Decimal] | None,
+    flows: Decimal,
+) -> None:
+    denial = drawdown_denial(valuation.value, highest, flows, stage.account.settings, valuation.valuation_currency)
+    if denial is not None:
+        freeze_account(ports, stage.account, denial.message)
+        raise denial
 
 
 def weigh(

@@ -6,7 +6,7 @@ Here: the two assets that read a venue. Not here: how a venue is read (adapters)
 import dagster as dg
 
 from rebalancer_pipelines.application.rebalance.observe_prices import observe_prices
-from rebalancer_pipelines.application.rebalance.start import RebalanceRequest, start_rebalance
+from rebalancer_pipelines.application.rebalance.start import RebalanceRequest, parse_confirmed, start_rebalance
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration import checks
@@ -16,10 +16,14 @@ from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 
 class RebalanceOptions(dg.Config):
-    """How a rebalance is to be run. `triggered_by`: scheduler, sensor, manual, api or backfill."""
+    """How a rebalance is to be run. `triggered_by`: scheduler, sensor, manual, api or backfill.
+
+    `confirmed`: limits that a person waives for this run, TURNOVER or PRICE_COLLAR.
+    """
 
     dry_run: bool = False
     triggered_by: str = TriggeredBy.MANUAL.value
+    confirmed: list[str] = []  # noqa: RUF012 - Dagster copies it for every run
 
     def request(self, context: dg.AssetExecutionContext) -> RebalanceRequest:
         """What the run asks for. Raises `InvalidInputError` when it could not bring a rebalance to its end."""
@@ -31,11 +35,14 @@ class RebalanceOptions(dg.Config):
             raise InvalidInputError(
                 "selection", None, "account_balances begins a rebalance; select all six assets with it"
             )
+        record = context.instance.get_run_record_by_id(context.run.run_id)
         return RebalanceRequest(
             portfolio=context.partition_key,
             dry_run=self.dry_run,
             triggered_by=TriggeredBy(self.triggered_by),
             dagster_run_id=context.run.run_id,
+            requested_at=record.create_timestamp if record else None,
+            confirmed=parse_confirmed(self.confirmed),
         )
 
 
@@ -50,7 +57,9 @@ def account_balances(
     """Start the rebalance."""
     with rebalancer.ports() as ports:
         state = start_rebalance(ports, config.request(context))
-    context.instance.add_run_tags(context.run.run_id, {"rebalancer/mode": "dry run" if config.dry_run else "trade"})
+    mode = "dry run" if state.mode.is_dry_run else "paper" if state.stage.account.is_paper else "live"
+    context.instance.add_run_tags(context.run.run_id, {"rebalancer/mode": mode})
+    context.log.info(state.mode.describe(state.stage.account))
     return dg.MaterializeResult(
         metadata=balances_metadata(state), check_results=[checks.gate(checks.LEDGER_EQUALS_VENUE, state.denial)]
     )

@@ -18,7 +18,7 @@ from rebalancer_pipelines.orchestration.resources import Rebalancer
 @rebalance_step(
     after=portfolio_value,
     group="rebalance",
-    checks=[checks.PLAN_CONSERVES_VALUE],
+    checks=[checks.PLAN_CONSERVES_VALUE, checks.PLAN_WITHIN_LIMITS],
     description="The orders that bring the portfolio to its targets, and for every other currency the reason for none.",
 )
 def planned_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
@@ -27,7 +27,7 @@ def planned_orders(context: dg.AssetExecutionContext, rebalancer: Rebalancer) ->
         proposed = propose_rebalance(ports, stage)
     return dg.MaterializeResult(
         metadata=plan_metadata(proposed.document),
-        check_results=[checks.gate(checks.PLAN_CONSERVES_VALUE, proposed.denial)],
+        check_results=checks.plan_gates(proposed.denial),
     )
 
 

@@ -9,7 +9,6 @@ from decimal import Decimal
 import pytest
 
 from rebalancer_pipelines.adapters.assembly import open_ports
-from rebalancer_pipelines.application.accounts import open_account
 from rebalancer_pipelines.application.lease import release_lease, take_lease
 from rebalancer_pipelines.application.portfolios import allocate_money, create_portfolio, delete_portfolio
 from rebalancer_pipelines.application.ports import Ports
@@ -24,6 +23,7 @@ from rebalancer_pipelines.domain.errors import DeniedError, InvalidInputError, L
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.domain.values import Currency
+from tests.support.paper_account import open_paper_account
 from tests.support.rebalancing import rebalance
 from tests.support.stored import MORNING, Stored
 
@@ -33,7 +33,7 @@ EUR = Currency("EUR")
 @pytest.fixture
 def account(ports: Ports, stored: Stored) -> Account:
     stored.show_recording(MORNING)
-    account = open_account(ports, name="main", venue="paper", price_source="recorded", deposits={EUR: Decimal(1000)})
+    account = open_paper_account(ports, {EUR: Decimal(1000)})
     for name in ("core", "other"):
         fields = {"name": name, "account": "main", "weights": "BTC=50,EUR=50", "enabled": True}
         create_portfolio(ports, fields, allocations={EUR: Decimal(500)})

@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from rebalancer_pipelines.adapters.postgres.database import open_engine
-from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
-from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
-from rebalancer_pipelines.application.accounts import open_account
-from rebalancer_pipelines.application.portfolios import create_portfolio, delete_portfolio
+from rebalancer_pipelines.application.portfolios import create_portfolio, delete_portfolio, update_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.domain.errors import DeniedError, InvalidInputError
 from rebalancer_pipelines.domain.values import Currency
-from tests.support.manual_clock import ManualClock
+from tests.support.paper_account import open_paper_account
+from tests.support.ports_on import ports_on
 from tests.support.rebalancing import rebalance
+from tests.support.running_clock import RunningClock
 from tests.support.stored import MORNING, Stored
 
 
-class RunningClock(ManualClock):
-    """Real time, in which sleeping takes none: what a program waits for has passed at once."""
-
-    def __init__(self) -> None:
-        super().__init__(datetime.now(UTC))
-        self._skipped = timedelta(0)
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self._skipped
-
-    def sleep(self, duration: timedelta) -> None:
-        self._skipped += duration
-
-
-@contextmanager
-def patient_ports(url: str) -> Iterator[Ports]:
-    clock = RunningClock()
-    with open_engine(url) as engine:
-        yield Ports(transactions=lambda: PostgresUnitOfWork(engine), venues=VenueRegistry(engine, clock), clock=clock)
-
-
 @pytest.fixture
-def ports(ready_database: str, stored: Stored) -> Iterator[Ports]:
+def ports(ready_database: str, stored: Stored, tmp_path: Path) -> Iterator[Ports]:
     stored.show_recording(MORNING)
-    with patient_ports(ready_database) as ports:
-        deposits = {Currency("EUR"): Decimal(1000)}
-        open_account(ports, name="main", venue="paper", price_source="recorded", deposits=deposits)
+    with ports_on(ready_database, RunningClock(), tmp_path) as ports:
+        open_paper_account(ports, {Currency("EUR"): Decimal(1000)})
         create_portfolio(ports, {"name": "core", "account": "main", "weights": "BTC=40,ETH=30,EUR=30"})
         yield ports
 
@@ -81,7 +56,8 @@ def test_an_order_of_unknown_fate_is_looked_up_until_its_absence_is_proof(ports:
 
 
 def leave_open_at_venue(ports: Ports, stored: Stored) -> None:
-    """The venue keeps the order of BTC open, without a fill, as no immediate order of ours should be."""
+    """The venue keeps the order of BTC open without a fill, as no immediate order should be, and does not cancel it."""
+    update_portfolio(ports, "core", {"weights": "BTC=70,EUR=30"})
     stored.change(
         "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "NEW.status := 'open'; NEW.filled_quantity := 0; RETURN NEW; END $$"
@@ -93,29 +69,30 @@ def leave_open_at_venue(ports: Ports, stored: Stored) -> None:
     stored.change("CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
     stored.change("CREATE TRIGGER nothing BEFORE INSERT ON paper_trade FOR EACH ROW EXECUTE FUNCTION nothing()")
     stored.change("CREATE TRIGGER nothing BEFORE UPDATE ON paper_balance FOR EACH ROW EXECUTE FUNCTION nothing()")
+    stored.change("CREATE TRIGGER nothing BEFORE UPDATE ON paper_order FOR EACH ROW EXECUTE FUNCTION nothing()")
 
 
-def test_an_order_that_stays_open_keeps_everything_else_from_being_sent(ports: Ports, stored: Stored) -> None:
+def test_an_order_that_stays_open_keeps_everything_new_from_being_sent(ports: Ports, stored: Stored) -> None:
     leave_open_at_venue(ports, stored)
-    with pytest.raises(DeniedError, match=r"is OPEN; the row in the history follows"):
+    with pytest.raises(DeniedError, match=r"is CANCELING; the row in the history follows"):
         rebalance(ports, "core")
     assert stored.history("core") == []
-    with pytest.raises(DeniedError, match=r"ACCOUNT_HALTED: order .* is OPEN; nothing is traded until"):
+    with pytest.raises(DeniedError, match=r"CIRCUIT_OPEN: order .* is CANCELING; nothing is traded until"):
         rebalance(ports, "core")
-    assert [row["errors"][0]["code"] for row in stored.history("core")] == ["ACCOUNT_HALTED"]
+    assert [row["errors"][0]["code"] for row in stored.history("core")] == ["CIRCUIT_OPEN"]
     assert stored.held_leases() == []
     with pytest.raises(InvalidInputError, match=r"has order .* at its venue"):
         delete_portfolio(ports, "core")
     (problem,) = recover_abandoned_accounts(ports)
-    assert problem.startswith("account main: ACCOUNT_HALTED")
+    assert problem.startswith("account main: CIRCUIT_OPEN")
     assert stored.row("SELECT count(*) AS number FROM paper_order") == {"number": 1}
 
 
 def test_the_row_of_a_rebalance_tells_what_its_open_order_came_to(ports: Ports, stored: Stored) -> None:
     leave_open_at_venue(ports, stored)
-    with pytest.raises(DeniedError, match="is OPEN"):
+    with pytest.raises(DeniedError, match="is CANCELING"):
         rebalance(ports, "core")
-    for table in ("paper_trade", "paper_balance"):
+    for table in ("paper_trade", "paper_balance", "paper_order"):
         stored.change(f"DROP TRIGGER nothing ON {table}")  # type: ignore[arg-type]
     order = stored.row("SELECT * FROM paper_order")
     cost = order["quantity"] * order["limit_price"]
@@ -137,6 +114,6 @@ def test_the_row_of_a_rebalance_tells_what_its_open_order_came_to(ports: Ports, 
     assert recover_abandoned_accounts(ports) == []
     assert stored.ledger_sums() == stored.venue_balances()
     (row,) = stored.history("core")
-    assert (row["success"], row["orders_executed"], row["orders_failed"]) == (False, 1, 1)
+    assert (row["success"], row["orders_executed"], row["orders_failed"]) == (False, 1, 0)
     assert row["total_value_traded"] == cost
-    assert [o["state"] for o in row["orders"] if o["state"] != "SKIPPED"] == ["FILLED", "VOID"]
+    assert [o["state"] for o in row["orders"] if o["state"] != "SKIPPED"] == ["FILLED"]

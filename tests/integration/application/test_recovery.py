@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from rebalancer_pipelines.adapters.clock import SystemClock
-from rebalancer_pipelines.application.accounts import open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.domain.values import Currency
-from tests.support.killed_process import LaterClock, stepwise_ports
+from tests.support.killed_process import LaterClock, ports_until
+from tests.support.paper_account import open_paper_account
 from tests.support.rebalancing import rebalance
 from tests.support.stored import MORNING, Stored
 
@@ -51,7 +51,7 @@ def core(ports: Ports, stored: Stored) -> None:
     """A portfolio that has to sell one currency and to buy two, beside another whose money is not its own."""
     stored.show_recording(MORNING)
     deposits = {Currency("BTC"): Decimal(1), Currency("EUR"): Decimal(500)}
-    open_account(ports, name="main", venue="paper", price_source="recorded", deposits=deposits)
+    open_paper_account(ports, deposits, settings={"lease_seconds": "1"})
     for name, weights, owned in (
         ("core", "BTC=30,ETH=30,XRP=20,EUR=20", {Currency("BTC"): Decimal(1)}),
         ("other", "EUR=100", {Currency("EUR"): Decimal(500)}),
@@ -108,12 +108,12 @@ def test_what_a_dead_process_left_is_settled(where: str, process: Process, store
     assert stored.book("other") == {"EUR": Decimal(500)}
 
     settled = stored.everything()
-    with stepwise_ports(ready_database, "never", LaterClock()) as ports:
+    with ports_until(ready_database, "never", LaterClock()) as ports:
         assert recover_abandoned_accounts(ports) == []
     assert stored.everything() == settled
 
     # Whoever comes next finds a sound account, and only the rest is left to be traded.
-    with stepwise_ports(ready_database, "never", SystemClock()) as ports:
+    with ports_until(ready_database, "never", SystemClock()) as ports:
         record = rebalance(ports, "core")
     assert record.success
     assert record.orders_planned == ORDERS - sent
@@ -127,7 +127,7 @@ def test_a_process_that_dies_before_it_wrote_anything_leaves_a_lease_that_runs_o
 ) -> None:
     assert process("rebalance", "before:started:1").returncode == -signal.SIGKILL
     assert stored.held_leases() == ["main"]
-    with stepwise_ports(ready_database, "never", SystemClock()) as ports:
+    with ports_until(ready_database, "never", SystemClock()) as ports:
         assert recover_abandoned_accounts(ports) == []
         assert stored.history("core") == []
         assert rebalance(ports, "core").success
@@ -161,7 +161,7 @@ def test_the_next_rebalance_of_the_account_settles_first(
     where: str, process: Process, stored: Stored, ready_database: str
 ) -> None:
     assert process("rebalance", where).returncode == -signal.SIGKILL
-    with stepwise_ports(ready_database, "never", LaterClock()) as ports:
+    with ports_until(ready_database, "never", LaterClock()) as ports:
         assert rebalance(ports, "other").success
     assert [row["errors"][0]["code"] for row in stored.history("core")] == ["INTERRUPTED"]
     (settled,), (later,) = stored.history("core"), stored.history("other")

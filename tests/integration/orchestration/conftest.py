@@ -9,13 +9,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from rebalancer_pipelines.application.accounts import open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.definitions import build_definitions
 from rebalancer_pipelines.domain.values import Currency
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from rebalancer_pipelines.orchestration.sensors import sync_partitions
+from tests.support.paper_account import open_paper_account
 from tests.support.stored import MORNING, Stored
 
 
@@ -55,7 +55,7 @@ def furnish(ports: Ports, stored: Stored) -> Furnish:
 
     def open_with(*names: str, account: str = "main", weights: str = "BTC=50,ETH=30,EUR=20", money: int = 1000) -> None:
         deposits = {Currency("EUR"): Decimal(money * len(names))} if money else {}
-        open_account(ports, name=account, venue="paper", price_source="recorded", deposits=deposits)
+        open_paper_account(ports, deposits, name=account)
         for name in names:
             fields = {"name": name, "account": account, "weights": weights, "interval": "daily", "enabled": True}
             create_portfolio(ports, fields, allocations={Currency("EUR"): Decimal(money)} if money else None)

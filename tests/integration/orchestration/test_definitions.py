@@ -26,6 +26,7 @@ _BLOCKING = {
     "prices_are_fresh_and_positive": True,
     "weights_sum_to_100": True,
     "plan_conserves_value": True,
+    "plan_within_limits": True,
     "executed_matches_planned": False,
     "ledger_equals_venue_balances_after": False,
     "drift_after_not_above_drift_before": False,

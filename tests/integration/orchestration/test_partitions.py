@@ -46,21 +46,21 @@ def test_the_sensor_asks_for_what_the_table_says(ready_database: str, furnish: F
     rebalancer = Rebalancer(database_url=ready_database)
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions("portfolio", ["gone", "other"])
-        context = dg.build_sensor_context(instance=instance, resources={"rebalancer": rebalancer})
-        first = portfolio_partitions(context)
-        assert isinstance(first, dg.SensorResult)
-        added, removed = first.dynamic_partitions_requests or ()
-        assert (list(added.partition_keys), list(removed.partition_keys)) == (["core"], ["gone"])
-        assert first.run_requests == []
-        sync_partitions(instance, ["core", "other"])
-        again = portfolio_partitions(context)
-        assert isinstance(again, dg.SensorResult)
-        assert list(again.dynamic_partitions_requests or ()) == []
-        delete_portfolio(ports, "core")
-        last = portfolio_partitions(context)
-        assert isinstance(last, dg.SensorResult)
-        (removed,) = last.dynamic_partitions_requests or ()
-        assert list(removed.partition_keys) == ["core"]
+        with dg.build_sensor_context(instance=instance, resources={"rebalancer": rebalancer}) as context:
+            first = portfolio_partitions(context)
+            assert isinstance(first, dg.SensorResult)
+            added, removed = first.dynamic_partitions_requests or ()
+            assert (list(added.partition_keys), list(removed.partition_keys)) == (["core"], ["gone"])
+            assert first.run_requests == []
+            sync_partitions(instance, ["core", "other"])
+            again = portfolio_partitions(context)
+            assert isinstance(again, dg.SensorResult)
+            assert list(again.dynamic_partitions_requests or ()) == []
+            delete_portfolio(ports, "core")
+            last = portfolio_partitions(context)
+            assert isinstance(last, dg.SensorResult)
+            (removed,) = last.dynamic_partitions_requests or ()
+            assert list(removed.partition_keys) == ["core"]
 
 
 def test_an_unknown_portfolio_fails_its_run_with_one_line(ready_database: str) -> None:

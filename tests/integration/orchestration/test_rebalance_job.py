@@ -31,6 +31,7 @@ CHECKS = {
     "prices_are_fresh_and_positive",
     "weights_sum_to_100",
     "plan_conserves_value",
+    "plan_within_limits",
     "executed_matches_planned",
     "ledger_equals_venue_balances_after",
     "drift_after_not_above_drift_before",
@@ -54,7 +55,7 @@ def test_a_rebalance_makes_every_asset_and_passes_every_check(
     assert stored.ledger_sums() == stored.venue_balances()
     assert stored.held_leases() == []
 
-    assert made["account_balances"]["mode"] == "trading on paper"
+    assert made["account_balances"]["mode"] == "PAPER TRADING, play money"
     assert [record.data["currency"] for record in made["account_balances"]["balances"].records] == ["EUR"]
     assert [record.data["market"] for record in made["market_prices"]["prices"].records] == ["BTC/EUR", "ETH/EUR"]
     assert "RECORDED market" in made["market_prices"]["price_source"]
@@ -89,7 +90,7 @@ def test_a_dry_run_takes_the_same_way_and_sends_nothing(launch: Launcher, furnis
     assert result.success
     made = materialized(result)
     assert list(made) == ASSETS
-    assert made["account_balances"]["mode"] == "DRY RUN: nothing is sent"
+    assert made["account_balances"]["mode"] == "DRY RUN, nothing is sent"
     (row,) = stored.history("core")
     assert (row["dry_run"], row["success"], row["orders_executed"]) == (True, True, 2)
     assert stored.venue_balances() == at_venue == stored.ledger_sums()
@@ -149,7 +150,9 @@ def test_an_empty_portfolio_has_nothing_to_divide(launch: Launcher, furnish: Fur
 def test_a_halted_account_is_not_touched(launch: Launcher, furnish: Furnish, ports: Ports, stored: Stored) -> None:
     furnish("core")
     with ports.transactions() as work:
-        work.accounts.set_trading_state(work.accounts.get("main").id, TradingState.HALTED, "key withdrawn")
+        work.accounts.set_trading_state(
+            work.accounts.get("main").id, TradingState.HALTED, "key withdrawn", ports.clock.now()
+        )
         work.commit()
     result = launch("core")
     assert not result.success

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from rebalancer_pipelines.adapters.postgres.tables import PaperOrderRow, PaperTradeRow
 from rebalancer_pipelines.application.ports import OrderTicket, VenueOrder
 from rebalancer_pipelines.domain.market import Market
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderState, settled_state
-from rebalancer_pipelines.domain.values import Currency, exact_sum
+from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum
 
 _CLOSED_AS = {
     "closed": OrderState.FILLED,
@@ -89,30 +91,51 @@ def store_trades(connection: Connection, order_id: UUID, fills: Sequence[Fill]) 
         )
 
 
-def newest_order(connection: Connection, account_id: UUID, client_order_id: str) -> VenueOrder | None:
-    """The newest order with that client id, with its trades in their sequence."""
-    order = connection.execute(
-        select(PaperOrderRow.id, PaperOrderRow.quantity, PaperOrderRow.status, PaperOrderRow.reason)
-        .where(PaperOrderRow.account_id == account_id, PaperOrderRow.client_order_id == client_order_id)
-        .order_by(PaperOrderRow.created_at.desc(), PaperOrderRow.id.desc())
-        .limit(1)
-    ).one_or_none()
-    if order is None:
-        return None
-    fills = _fills(connection, order.id)
-    closed_as = _CLOSED_AS.get(order.status)
-    return VenueOrder(
-        venue_order_id=str(order.id),
-        client_order_id=client_order_id,
-        fills=fills,
-        closed_as=closed_as and settled_state(order.quantity, exact_sum(f.quantity for f in fills), closed_as),
-        reason=order.reason,
+def cancel_order(connection: Connection, account_id: UUID, client_order_id: str) -> None:
+    """Close the order with that client id; nothing happens when it is closed or was never there."""
+    connection.execute(
+        update(PaperOrderRow)
+        .where(
+            PaperOrderRow.account_id == account_id,
+            PaperOrderRow.client_order_id == client_order_id,
+            PaperOrderRow.status == "open",
+        )
+        .values(status="canceled", reason="User requested")
     )
 
 
-def _fills(connection: Connection, order_id: UUID) -> tuple[Fill, ...]:
+def newest_orders(connection: Connection, account_id: UUID, client_order_ids: Collection[str]) -> dict[str, VenueOrder]:
+    """The newest order of each client id, with its trades in their sequence."""
+    orders = connection.execute(
+        select(
+            PaperOrderRow.id,
+            PaperOrderRow.client_order_id,
+            PaperOrderRow.quantity,
+            PaperOrderRow.status,
+            PaperOrderRow.reason,
+        )
+        .ext(distinct_on(PaperOrderRow.client_order_id))
+        .where(PaperOrderRow.account_id == account_id, PaperOrderRow.client_order_id.in_(client_order_ids))
+        .order_by(PaperOrderRow.client_order_id, PaperOrderRow.created_at.desc(), PaperOrderRow.id.desc())
+    ).all()
+    fills_of = _fills(connection, [order.id for order in orders])
+    found: dict[str, VenueOrder] = {}
+    for order in orders:
+        fills, closed_as = fills_of[order.id], _CLOSED_AS.get(order.status)
+        found[order.client_order_id] = VenueOrder(
+            venue_order_id=str(order.id),
+            client_order_id=order.client_order_id,
+            fills=fills,
+            closed_as=closed_as and settled_state(order.quantity, exact_sum(f.quantity for f in fills), closed_as),
+            reason=order.reason,
+        )
+    return found
+
+
+def _fills(connection: Connection, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Fill, ...]]:
     rows = connection.execute(
         select(
+            PaperTradeRow.order_id,
             PaperTradeRow.trade_id,
             PaperTradeRow.quantity,
             PaperTradeRow.price,
@@ -120,19 +143,22 @@ def _fills(connection: Connection, order_id: UUID) -> tuple[Fill, ...]:
             PaperTradeRow.fee_currency,
             PaperTradeRow.executed_at,
         )
-        .where(PaperTradeRow.order_id == order_id)
+        .where(PaperTradeRow.order_id.in_(order_ids))
         .order_by(PaperTradeRow.id)
     )
-    return tuple(
-        Fill(
-            trade_id=row.trade_id,
-            quantity=row.quantity,
-            price=row.price,
-            fee=row.fee,
-            fee_currency=Currency(row.fee_currency),
-            # No order rests here, so every trade took liquidity.
-            liquidity_side=LiquiditySide.TAKER,
-            executed_at=row.executed_at,
+    fills: dict[UUID, tuple[Fill, ...]] = defaultdict(tuple)
+    for row in rows:
+        fills[row.order_id] += (
+            Fill(
+                trade_id=row.trade_id,
+                quantity=row.quantity,
+                price=row.price,
+                notional=EXACT.multiply(row.quantity, row.price),
+                fee=row.fee,
+                fee_currency=Currency(row.fee_currency),
+                # No order rests here, so every trade took liquidity.
+                liquidity_side=LiquiditySide.TAKER,
+                executed_at=row.executed_at,
+            ),
         )
-        for row in rows
-    )
+    return fills

@@ -15,8 +15,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from rebalancer_pipelines.adapters.venues.paper.balances import lock_account, move_balances, read_balances
 from rebalancer_pipelines.adapters.venues.paper.fill_model import Execution, Liquidity, fill_immediately
 from rebalancer_pipelines.adapters.venues.paper.orders import (
+    cancel_order,
     has_open_order,
-    newest_order,
+    newest_orders,
     store_order,
     store_trades,
     trade_id_of,
@@ -32,14 +33,19 @@ from rebalancer_pipelines.adapters.venues.paper.refusals import (
 from rebalancer_pipelines.application.ports import (
     Accepted,
     Acknowledgement,
+    Clearance,
     Clock,
+    KeyPermissions,
+    Movement,
+    OrderReference,
     OrderTicket,
     PriceSource,
     Rejected,
     Unclear,
     VenueOrder,
+    Withheld,
 )
-from rebalancer_pipelines.domain.errors import VenueUnreachableError
+from rebalancer_pipelines.domain.errors import DeniedError, VenueUnreachableError
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderSide
 from rebalancer_pipelines.domain.portfolio import Holding
@@ -87,12 +93,20 @@ class PaperVenue:
         """None: an order is visible once it is committed."""
         return timedelta(0)
 
+    def clock_skew(self) -> timedelta:
+        """None: the venue goes by our own clock."""
+        return timedelta(0)
+
+    def key_permissions(self) -> KeyPermissions:
+        """Harmless: the venue has no keys, and play money cannot be withdrawn."""
+        return KeyPermissions(can_withdraw=False)
+
     def markets(self) -> Mapping[str, Market]:
         """The price source's markets."""
         return self._prices.markets()
 
-    def fees(self) -> FeeSchedule:
-        """Kraken's zero-volume tier."""
+    def fees(self, symbols: Collection[str]) -> FeeSchedule:  # noqa: ARG002 - the port's: elsewhere it depends on them
+        """Kraken's zero-volume tier, on every market."""
         return FEES
 
     def prices(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
@@ -101,15 +115,25 @@ class PaperVenue:
 
     def balances(self) -> Mapping[Currency, Holding]:
         """What the account holds."""
-        with self._reading() as connection:
+        with self._reaching() as connection:
             return read_balances(connection, self._account_id)
 
-    def find(self, client_order_id: str) -> VenueOrder | None:
-        """The newest order with that client id."""
-        with self._reading() as connection:
-            return newest_order(connection, self._account_id, client_order_id)
+    def find(self, references: Sequence[OrderReference]) -> Mapping[str, VenueOrder]:
+        """The newest order of each client id."""
+        with self._reaching() as connection:
+            return newest_orders(connection, self._account_id, [known.client_order_id for known in references])
 
-    def submit(self, ticket: OrderTicket) -> Acknowledgement:
+    def cancel(self, reference: OrderReference) -> None:
+        """Close the order if it is open, which none is here after it was submitted."""
+        with self._reaching() as connection:
+            cancel_order(connection, self._account_id, reference.client_order_id)
+            connection.commit()
+
+    def movements(self, since: datetime) -> Sequence[Movement]:  # noqa: ARG002 - the port's
+        """None: the venue keeps no ledger beside its trades."""
+        return ()
+
+    def submit(self, ticket: OrderTicket, clearance: Clearance) -> Acknowledgement:
         """Fill the order at once as far as its limit allows, and cancel the rest.
 
         Unclear only when the connection was lost while committing: before that, nothing can have been stored.
@@ -120,6 +144,11 @@ class PaperVenue:
             mark = self._prices.quotes([ticket.symbol]).get(ticket.symbol)
         except VenueUnreachableError as error:
             return Rejected(f"EService:Unavailable ({error})")
+        try:
+            # Outside the transaction too: clearance asks the same database, and what it waits for may wait for us.
+            clearance()
+        except DeniedError as denial:
+            return Withheld(denial)
         committing = False
         try:
             with self._engine.connect() as connection:
@@ -166,7 +195,7 @@ class PaperVenue:
         )
         filled = exact_sum(execution.quantity for execution in executions)
         order_id = store_order(connection, self._account_id, ticket, market, filled_quantity=filled, now=now)
-        fills = _fills(order_id, executions, market, now)
+        fills = [_fill(order_id, number, execution, market, now) for number, execution in enumerate(executions, 1)]
         store_trades(connection, order_id, fills)
         move_balances(connection, self._account_id, _movements(ticket, market, fills))
         return Accepted(str(order_id))
@@ -176,7 +205,7 @@ class PaperVenue:
         return Liquidity(ASSUMED_HOUR_VALUE if known is None else known)
 
     @contextmanager
-    def _reading(self) -> Generator[Connection]:
+    def _reaching(self) -> Generator[Connection]:
         try:
             with self._engine.connect() as connection:
                 yield connection
@@ -184,18 +213,17 @@ class PaperVenue:
             raise VenueUnreachableError(f"the paper venue's database does not answer: {_cause(error)}") from error
 
 
-def _fills(order_id: UUID, executions: Sequence[Execution], market: Market, now: datetime) -> tuple[Fill, ...]:
-    return tuple(
-        Fill(
-            trade_id=trade_id_of(order_id, number),
-            quantity=execution.quantity,
-            price=execution.price,
-            fee=EXACT.multiply(EXACT.multiply(execution.quantity, execution.price), FEES.taker),
-            fee_currency=market.quote_currency,
-            liquidity_side=LiquiditySide.TAKER,
-            executed_at=now,
-        )
-        for number, execution in enumerate(executions, start=1)
+def _fill(order_id: UUID, number: int, execution: Execution, market: Market, now: datetime) -> Fill:
+    notional = EXACT.multiply(execution.quantity, execution.price)
+    return Fill(
+        trade_id=trade_id_of(order_id, number),
+        quantity=execution.quantity,
+        price=execution.price,
+        notional=notional,
+        fee=EXACT.multiply(notional, FEES.taker),
+        fee_currency=market.quote_currency,
+        liquidity_side=LiquiditySide.TAKER,
+        executed_at=now,
     )
 
 

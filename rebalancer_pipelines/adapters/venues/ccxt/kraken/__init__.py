@@ -1,0 +1,1 @@
+"""Kraken: its words, its limits and how its answers are read."""
