@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from rebalancer_pipelines.cli import account, doctor, portfolio, rebalance, up
+from rebalancer_pipelines.cli import account, doctor, portfolio, rebalance, trading, up
 from rebalancer_pipelines.cli.output import errors
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 
@@ -27,6 +27,8 @@ app.add_typer(portfolio.app, name="portfolio")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)
+app.command("halt")(trading.halt)
+app.command("resume")(trading.resume)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("status")(doctor.status)

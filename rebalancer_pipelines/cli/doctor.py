@@ -8,17 +8,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from rebalancer_pipelines.adapters.postgres.database import database_time, server_version
 from rebalancer_pipelines.adapters.postgres.schema import check_schema
 from rebalancer_pipelines.adapters.redis.connection import ping_redis
 from rebalancer_pipelines.application.documents import history_document, moment
+from rebalancer_pipelines.application.key_permissions import check_permissions
+from rebalancer_pipelines.cli.account_documents import account_document
 from rebalancer_pipelines.cli.launch import prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table
+from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table, say
 from rebalancer_pipelines.cli.session import Session, open_session
+from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.cli.up import running_pid
 from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.domain.portfolio import TradingState
+from rebalancer_pipelines.domain.risk import MAX_CLOCK_SKEW, skew_denial
 
 if TYPE_CHECKING:
     from rebalancer_pipelines.domain.portfolio import Account
@@ -36,16 +42,23 @@ class Finding:
 
 
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what runs, and every portfolio's last rebalance and next due time."""
+    """Show what runs, what is stopped, and every portfolio's last rebalance and next due time."""
     with open_session(data_dir) as session:
         pid = running_pid(session.data_dir)
+        stops = read_stops(session.ports)
+        dry_run_only = session.ports.dry_run_only
         with session.ports.transactions() as work:
+            halted = [a for a in work.accounts.all() if a.trading_state is not TradingState.ACTIVE]
             portfolios = work.portfolios.all()
             last = {p.name: next((r for _, r in work.history.newest(p.id, 1)), None) for p in portfolios}
     document = {
         "running": pid is not None,
         "pid": pid,
         "data_dir": str(session.data_dir),
+        "kill_switch": stops.switch,
+        "kill_file": stops.file_path,
+        "dry_run_only": dry_run_only,
+        "halted_accounts": [account_document(account) for account in halted],
         "portfolios": [
             {
                 "name": p.name,
@@ -60,7 +73,13 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         print_json(document)
         return
     running = f"running (process {pid})" if pid else "not running; start it with 'rebalancer up'"
-    console.print(f"The program is {running}. Data: {session.data_dir}", soft_wrap=True)
+    say(f"The program is {running}. Data: {session.data_dir}")
+    for line in stops.lines:
+        say(f"STOPPED: {line}")
+    if dry_run_only:
+        say("SCHEDULER_DRY_RUN is set: every run that is started from here is a DRY RUN.")
+    for account in halted:
+        say(f"{account.trading_state.value.upper()}: account {account.name}: {account.trading_state_reason or ''}")
     rows = [
         (
             p.name,
@@ -87,6 +106,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 _examine("redis", lambda: _redis(session)),
                 _examine("dagster daemon", lambda: _daemon(session)),
                 _examine("clock", lambda: _clock(session)),
+                _examine("kill switch", lambda: _kill_switch(session)),
                 *_venues(session),
             ]
     except RebalancerError as error:
@@ -96,8 +116,8 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            mark = "[green]ok[/green]    " if finding.ok else "[red]remedy[/red]"
-            console.print(f"{mark} {finding.check}: {finding.detail}", soft_wrap=True)
+            mark = Text("ok    ", "green") if finding.ok else Text("remedy", "red")
+            console.print(Text.assemble(mark, f" {finding.check}: {finding.detail}"), soft_wrap=True)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -138,15 +158,52 @@ def _clock(session: Session) -> str:
     return f"within {skew.total_seconds():.1f} s of the database's"
 
 
+def _kill_switch(session: Session) -> str:
+    lines = read_stops(session.ports).lines
+    if lines:
+        raise RebalancerError("; ".join(lines))
+    return "SCHEDULER_DRY_RUN is set, so nothing is sent" if session.ports.dry_run_only else "not engaged"
+
+
 def _venues(session: Session) -> list[Finding]:
     with session.ports.transactions() as work:
         accounts = work.accounts.all()
-    return [
-        _examine(f"venue of {account.name}", lambda account=account: _venue(session, account)) for account in accounts
-    ]
+    findings: list[Finding] = []
+    for account in accounts:
+        findings.append(_examine(f"venue of {account.name}", lambda account=account: _venue(session, account)))
+        if account.trading_state is not TradingState.ACTIVE:
+            findings.append(_examine(f"trading of {account.name}", lambda account=account: _state(account)))
+        if not account.is_paper:
+            findings.append(_examine(f"key of {account.name}", lambda account=account: _key(session, account)))
+            findings.append(
+                _examine(f"clock of {account.name}", lambda account=account: _venue_clock(session, account))
+            )
+    return findings
 
 
 def _venue(session: Session, account: Account) -> str:
     venue = session.ports.venues.connect(account)
     held = sum(1 for holding in venue.balances().values() if holding.total)
     return f"{account.venue} answers: {held} currencies, {len(venue.markets())} markets, {venue.price_source} prices"
+
+
+def _state(account: Account) -> str:
+    reason = account.trading_state_reason or "no reason was given"
+    raise RebalancerError(
+        f"{account.trading_state.value}: {reason}; look with 'rebalancer account review {account.name}', then "
+        f"'rebalancer resume --account {account.name}'"
+    )
+
+
+def _key(session: Session, account: Account) -> str:
+    """Whether the key is to be had (its variables are set) and may do what is needed, and no more."""
+    check_permissions(account.name, session.ports.venues.connect(account).key_permissions())
+    return "may trade, may not withdraw"
+
+
+def _venue_clock(session: Session, account: Account) -> str:
+    skew = session.ports.venues.connect(account).clock_skew()
+    denial = skew_denial(skew)
+    if denial is not None:
+        raise denial
+    return f"within {MAX_CLOCK_SKEW.total_seconds():.0f} s of the venue's"

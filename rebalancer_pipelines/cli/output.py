@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Where nobody looks at a terminal, lines are as long as they need to be.
 _WIDTH = None if sys.stdout.isatty() else 160
@@ -20,20 +21,25 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 _CENT = Decimal("0.01")
 
 
+def say(line: str) -> None:
+    """Print a sentence as it stands: what people and venues write may look like markup."""
+    console.print(line, markup=False, soft_wrap=True)
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document and nothing else."""
     console.out(json.dumps(document, indent=2, ensure_ascii=False), highlight=False)
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, numbers: Sequence[str] = ()
 ) -> None:
-    """Print a table; the columns named in `numbers` stand to the right."""
+    """Print a table; the columns named in `numbers` stand to the right. Cells are text as it stands, not markup."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     console.print(table)
 
 

@@ -17,10 +17,11 @@ from rebalancer_pipelines.application.portfolios import (
     delete_portfolio,
     export_portfolios,
     import_portfolios,
+    release_money,
     update_portfolio,
 )
 from rebalancer_pipelines.cli.options import AsJson, DataDir, parse_amounts
-from rebalancer_pipelines.cli.output import console, minute, print_json, print_table
+from rebalancer_pipelines.cli.output import console, minute, print_json, print_table, say
 from rebalancer_pipelines.cli.session import Session, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.portfolio import Portfolio
@@ -207,6 +208,25 @@ def allocate(
     console.print(f"Moved {', '.join(amounts)} to {name}.")
 
 
+@app.command("release")
+def release(
+    name: str,
+    amounts: Annotated[list[str], typer.Argument(help="Amounts such as EUR=100.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move money out of a portfolio's book into the unallocated one; nothing moves at the venue."""
+    with open_session(data_dir) as session:
+        release_money(session.ports, name, parse_amounts(amounts, field="release"))
+        with session.ports.transactions() as work:
+            portfolio = work.portfolios.get(name)
+        document = _document(session, portfolio)
+    if as_json:
+        print_json(document)
+        return
+    console.print(f"Released {', '.join(amounts)} from {name}; it is unallocated now.")
+
+
 @app.command("export")
 def export(
     names: Annotated[list[str] | None, typer.Argument(help="Portfolios; all when none is named.")] = None,
@@ -225,7 +245,7 @@ def export(
         out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise InvalidInputError("out", str(out), f"cannot be written: {error.strerror}; choose another file") from None
-    console.print(f"Wrote {len(document['portfolios'])} portfolios to {out}.")
+    say(f"Wrote {len(document['portfolios'])} portfolios to {out}.")
 
 
 @app.command("import")

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from rebalancer_pipelines.application.documents import history_document
+from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.propose import preview_plan
+from rebalancer_pipelines.application.rebalance.start import parse_confirmed
+from rebalancer_pipelines.application.trading_mode import mode_of
+from rebalancer_pipelines.cli.account_documents import read_shortage
 from rebalancer_pipelines.cli.launch import launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import console, minute, money, price_notice, print_json, print_table
+from rebalancer_pipelines.cli.output import console, minute, money, price_notice, print_json, print_table, say
 from rebalancer_pipelines.cli.session import open_session
+from rebalancer_pipelines.cli.trading import read_stops
+from rebalancer_pipelines.domain.portfolio import Account, TradingState
+from rebalancer_pipelines.domain.risk import CONFIRMABLE
 from rebalancer_pipelines.domain.values import parse_whole
 
 _MOST_ROWS = 1_000_000
+_NEVER_SENT = "ORDER_VOID"
 
 
 def plan(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show what a rebalance would do now; sends and stores nothing."""
     with open_session(data_dir) as session:
         document = preview_plan(session.ports, name)
+        with session.ports.transactions() as work:
+            account = work.accounts.by_id(work.portfolios.get(name).account_id)
+        outlook = _outlook(session.ports, account, name, document["denials"])
     if as_json:
         print_json(document)
         return
@@ -41,40 +54,53 @@ def plan(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     rows = ([w["currency"], *(money(w[c]) for c in columns[1:])] for w in document["weights"])
     print_table("Weights in percent", columns, rows, numbers=columns[1:])
     for skipped in document["skipped"]:
-        console.print(f"  [dim]{skipped['currency']}[/dim] {skipped['reason']}")
-    console.print(f"Nothing was sent. Do it with [bold]rebalancer run {name}[/bold], or rehearse with --dry-run.")
+        say(f"  {skipped['currency']} {skipped['reason']}")
+    _say_denials(document["denials"])
+    say(f"Nothing was sent. {outlook}")
 
 
 def run(
     name: str,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Simulate the orders; nothing is sent.")] = False,
+    confirm: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Waive a limit for this run alone: {' or '.join(sorted(CONFIRMABLE))}."),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the Dagster job for a portfolio and print its history row."""
+    confirmed = sorted(reason.value for reason in parse_confirmed(confirm or []))
     with open_session(data_dir) as session:
         with session.ports.transactions() as work:
             portfolio = work.portfolios.get(name)
             account = work.accounts.by_id(portfolio.account_id)
         if not as_json:
-            mode = "DRY RUN, nothing is sent" if dry_run else f"trading on the {account.venue} venue"
-            console.print(f"Rebalancing {name}: {mode} …")
+            mode = mode_of(session.ports, account, dry_run=dry_run)
+            waived = f" (confirmed: {', '.join(confirmed)})" if confirmed else ""
+            say(f"Rebalancing {name}: {mode.describe(account)}{waived} …")
         prepare_dagster(session)
-        run_id = launch_rebalance(session, name, dry_run=dry_run)
+        run_id = launch_rebalance(session, name, dry_run=dry_run, confirmed=confirmed)
         with session.ports.transactions() as work:
             rows = work.history.newest(portfolio.id, 5)
-    record = next((r for _, r in rows if r.dagster_run_id == run_id), None)
+            record = next((r for _, r in rows if r.dagster_run_id == run_id), None)
+            planned = work.rebalances.plan_document(record.id) if record and record.plan_hash else None
     if record is None:
-        console.print(f"Run {run_id} has left no history row; see it in the Dagster UI.")
+        say(
+            f"Run {run_id} has left no history row yet: an order of it waits for its fate, or it ended before it began."
+        )
+        say(f"See it in the Dagster UI, and 'rebalancer account review {account.name}'.")
         raise typer.Exit(1)
     document = history_document(name, record)
     if as_json:
         print_json(document)
     else:
-        _print_history([document])
+        _print_history([document], on_paper={name: account.is_paper})
         for order in document["orders"]:
-            told = f"{order['side'] or ''} {order['market']} {order['filled_quantity']}"
-            console.print(f"  {order['state']:<17} {told} {order['reason'] or ''}")
+            told = (order["side"], order["market"], order["filled_quantity"], order["reason"])
+            say(f"  {order['state']:<17} {' '.join(part for part in told if part)}")
+        if record.dry_run and planned is not None:
+            _say_denials(planned["denials"])
     raise typer.Exit(0 if record.success else 1)
 
 
@@ -89,20 +115,23 @@ def history(
     with open_session(data_dir) as session, session.ports.transactions() as work:
         portfolio_id = work.portfolios.get(name).id if name else None
         documents = [history_document(owner, record) for owner, record in work.history.newest(portfolio_id, rows)]
+        accounts = {account.id: account for account in work.accounts.all()}
+        on_paper = {p.name: accounts[p.account_id].is_paper for p in work.portfolios.all()}
     if as_json:
         print_json(documents)
         return
-    _print_history(documents)
+    _print_history(documents, on_paper=on_paper)
 
 
-def _print_history(documents: list[dict[str, Any]]) -> None:
+def _print_history(documents: list[dict[str, Any]], *, on_paper: Mapping[str, bool]) -> None:
+    """History rows as a table; `on_paper` tells by portfolio whether its money is play money."""
     columns = ("executed at", "portfolio", "result", "mode", "value", "traded", "fees", "orders", "by")
     rows = (
         (
             minute(d["executed_at"]),
             d["portfolio"],
-            "[green]done[/green]" if d["success"] else "[red]failed[/red]",
-            f"{'dry run' if d['dry_run'] else 'trade'}, {d['price_source']} prices",
+            Text("done", "green") if d["success"] else Text("failed", "red"),
+            _mode(d, on_paper=on_paper[d["portfolio"]]),
             money(d["portfolio_value"]),
             money(d["total_value_traded"]),
             money(d["fees_paid"]),
@@ -113,5 +142,41 @@ def _print_history(documents: list[dict[str, Any]]) -> None:
     )
     print_table("Rebalances", columns, rows, numbers=("value", "traded", "fees", "orders"))
     for document in documents:
-        for error in document["errors"] or []:
-            console.print(f"  [red]{document['portfolio']}[/red] {error['code']}: {error['message']}")
+        for error in _telling(document["errors"] or []):
+            say(f"  {document['portfolio']} {error['code']}: {error['message']}")
+
+
+def _mode(document: dict[str, Any], *, on_paper: bool) -> str:
+    if not document["dry_run"] and not on_paper:
+        return "LIVE, real money"
+    return f"{'dry run' if document['dry_run'] else 'paper'}, {document['price_source']} prices"
+
+
+def _telling(errors: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The errors without orders that were never sent, unless nothing else says why."""
+    return [error for error in errors if error["code"] != _NEVER_SENT] or errors
+
+
+def _say_denials(denials: list[dict[str, str]]) -> None:
+    for denial in denials:
+        say(f"A live run would be denied: {denial['code']}: {denial['message']}")
+
+
+def _outlook(ports: Ports, account: Account, name: str, denials: list[dict[str, str]]) -> str:
+    """What `run` would do now, in one sentence."""
+    mode = mode_of(ports, account, dry_run=False)
+    run = f"'rebalancer run {name}'"
+    shortage = read_shortage(ports, account)
+    stops = [] if mode.is_dry_run else read_stops(ports).lines
+    if account.trading_state is TradingState.HALTED:
+        reason = account.trading_state_reason or "no reason was given"
+        return f"{run} is refused now: account {account.name} is halted: {reason}."
+    if stops:
+        return f"{run} is refused now: {stops[0]}."
+    if shortage is not None:
+        return f"{run} is refused now: {shortage.message}."
+    if mode.is_dry_run:
+        return f"{run} is a {mode.describe(account)}."
+    if denials:
+        return f"{run} is {mode.describe(account)}, and would be denied as above; rehearse it with --dry-run."
+    return f"{run} is {mode.describe(account)}; rehearse it with --dry-run."

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from rebalancer_pipelines.adapters.assembly import open_ports
-from rebalancer_pipelines.application.accounts import open_account
+from rebalancer_pipelines.application.accounts import NewAccount, open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.domain.values import Currency
 from tests.support.stored import MORNING, Stored
@@ -25,8 +25,8 @@ EUR = Currency("EUR")
 def furnished(module_database: str) -> Iterator[Stored]:
     """An account with money and two portfolios, and an account that nobody uses. No test may change any of it."""
     with open_ports(module_database) as ports:
-        open_account(ports, name="main", venue="paper", price_source="recorded", deposits={EUR: Decimal(1000)})
-        open_account(ports, name="idle", venue="paper", price_source="recorded", deposits={})
+        open_account(ports, NewAccount("main", "paper", "recorded", deposits={EUR: Decimal(1000)}))
+        open_account(ports, NewAccount("idle", "paper", "recorded"))
         for name in ("core", "side"):
             fields = {"name": name, "account": "main", "weights": "BTC=60,EUR=40"}
             create_portfolio(ports, fields, allocations={EUR: Decimal(400)})
@@ -101,8 +101,15 @@ GOOD = "BTC=60,EUR=40"
         (create(GOOD, account="nowhere"), "account", "nowhere", "there is idle, main"),
         (["account", "add", "main", "--venue", "paper"], "name", "main", "choose another name"),
         (["account", "add", "a/b", "--venue", "paper"], "name", "a/b", "use up to 63 letters"),
-        (["account", "add", "x", "--venue", "nyse"], "venue", "nyse", "use paper"),
-        (["account", "add", "x", "--venue", "kraken"], "venue", "kraken", "use --venue paper"),
+        (["account", "add", "x", "--venue", "nyse"], "venue", "nyse", "paper"),
+        (["account", "add", "x", "--venue", "binance"], "venue", "binance", "paper"),
+        (["account", "add", "x", "--venue", "kraken"], "credentials", "KRAKEN_API_KEY", "is not set"),
+        (["account", "add", "x", "--venue", "kraken", "--prices", "live"], "prices", "live", "leave it out"),
+        (["account", "add", "x", "--venue", "kraken", "--deposit", "EUR=1"], "deposit", "EUR=1", "leave it out"),
+        (["account", "add", "x", "--venue", "paper", "--key-env", "MY_KEY"], "key_env", "MY_KEY", "leave it out"),
+        (["account", "add", "x", "--venue", "paper", "--secret-env", "S"], "secret_env", "'S'", "leave it out"),
+        (["account", "add", "x", "--venue", "paper", "--store-key"], "store_key", "on paper", "leave it out"),
+        (["account", "add", "x", "--venue", "paper", "--endpoint", "https://a.b"], "endpoint", "a.b", "leave it out"),
         (["account", "add", "x", "--venue", "paper", "--prices", "guessed"], "prices", "guessed", "use recorded"),
         (["account", "show", "nowhere"], "account", "nowhere", "there is idle, main"),
         (["account", "delete", "nowhere"], "account", "nowhere", "there is idle, main"),
@@ -118,11 +125,44 @@ GOOD = "BTC=60,EUR=40"
                 (["portfolio", "update"], ["--threshold", "5"]),
                 (["portfolio", "delete"], []),
                 (["portfolio", "allocate"], ["EUR=1"]),
+                (["portfolio", "release"], ["EUR=1"]),
                 (["portfolio", "allocate", "core", "EUR=1", "--from"], []),
                 (["portfolio", "export"], []),
             ]
         ),
         (["portfolio", "update", "core"], "update", "nothing to change", "--help"),
+        # Settings
+        *(
+            ([*command, *how], field, value, remedy)
+            for command in (["account", "set", "main"], ["account", "add", "x", "--venue", "paper"])
+            for how, field, value, remedy in [
+                (["--set", "max_turnover"], "set", "max_turnover", "write it like max_turnover=0.5"),
+                (["--set", "turnover=1"], "set", "turnover", "use one of hold_seconds"),
+                (["--set", "max_turnover=25"], "set.max_turnover", "25", "fraction from 0 to 1"),
+                (["--set", "max_turnover=NaN"], "set.max_turnover", "NaN", "like 12.5"),
+                (["--set", "price_collar=off"], "set.price_collar", "off", "like 12.5"),
+                (["--set", "cash_reserve=1"], "set.cash_reserve", "'1'", "below 1"),
+                (["--set", "not_after_seconds=61"], "set.not_after_seconds", "61", "from 3.5 to 60"),
+                (["--set", "max_orders_per_run=0"], "set.max_orders_per_run", "'0'", "from 1 to 1000"),
+                (["--set", "rate_tier=vip"], "set.rate_tier", "vip", "use starter, intermediate, pro"),
+                (["--set", "max_order_notional=-1"], "set.max_order_notional", "-1", "greater than 0, or off"),
+                (["--set", "max_turnover=1", "--set", "MAX_TURNOVER=1"], "set", "max_turnover", "each setting once"),
+            ]
+        ),
+        (["account", "set", "main", "max_turnover=x"], "set.max_turnover", "'x'", "like 12.5"),
+        (["account", "set", "main"], "set", "nothing to change", "max_turnover"),
+        (["account", "set", "nowhere", "max_turnover=1"], "account", "nowhere", "there is idle, main"),
+        # Trading
+        (["account", "enable-trading", "main", "--confirm", "main"], "account", "main", "nothing to enable"),
+        (["account", "enable-trading", "nowhere"], "account", "nowhere", "there is idle, main"),
+        (["account", "disable-trading", "main"], "account", "main", "rebalancer halt --account main"),
+        (["account", "review", "nowhere"], "account", "nowhere", "there is idle, main"),
+        (["account", "review", "main", "--not-accepted", "x-1"], "not_accepted", "x-1", "no order of this account"),
+        (["halt", "--account", "nowhere"], "account", "nowhere", "there is idle, main"),
+        (["halt", "--reason", " "], "reason", "' '", "1 to 200 characters"),
+        (["halt", "--reason", "x" * 201], "reason", "x" * 201, "1 to 200 characters"),
+        (["resume", "--account", "nowhere"], "account", "nowhere", "there is idle, main"),
+        (["run", "core", "--confirm", "EVERYTHING"], "confirm", "EVERYTHING", "use PRICE_COLLAR or TURNOVER"),
         # Amounts
         (["account", "add", "x", "--venue", "paper", "--deposit", "EUR"], "deposit", "'EUR'", "write it like EUR="),
         (["account", "add", "x", "--venue", "paper", "--deposit", "EUR=0"], "deposit.EUR", "'0'", "greater than 0"),
@@ -140,6 +180,9 @@ GOOD = "BTC=60,EUR=40"
         (["portfolio", "allocate", "core", "EUR=201"], "allocate.EUR", "201", "200 can be moved"),
         (["portfolio", "allocate", "core", "EUR=401", "--from", "side"], "allocate.EUR", "401", "400 can be moved"),
         (["portfolio", "allocate", "core", "BTC=1"], "allocate.BTC", "'1'", "0 can be moved"),
+        (["portfolio", "release", "core", "EUR=0"], "release.EUR", "'0'", "greater than 0"),
+        (["portfolio", "release", "core", "EUR=401"], "release.EUR", "401", "400 can be moved"),
+        (["portfolio", "release", "core", "BTC=1"], "release.BTC", "'1'", "0 can be moved"),
         # Other options
         (create(GOOD, "--max-orders", "²"), "max_orders", "²", "whole number"),
         (create(GOOD, "--max-orders", "99999999999"), "max_orders", "99999999999", "whole number"),

@@ -98,6 +98,15 @@ def test_allocating_moves_money_between_books_and_nothing_at_the_venue(
     assert stored.venue_balances() == at_venue == stored.ledger_sums()
 
 
+def test_releasing_gives_money_back_to_the_unallocated_book(done: Done, account: str, stored: Stored) -> None:
+    create(done, "first", account, "--allocate", "EUR=300")
+    create(done, "second", account)
+    at_venue = stored.venue_balances()
+    assert done("portfolio", "release", "first", "EUR=120.5")["book"] == {"EUR": "179.5"}
+    assert {"portfolio": None, "currency": "EUR", "amount": "820.5"} in done("account", "show", account)["books"]
+    assert stored.venue_balances() == at_venue == stored.ledger_sums()
+
+
 def test_an_update_changes_what_is_given_and_keeps_the_rest(done: Done, account: str) -> None:
     created = create(done, "core", account, *RULES)
     updated = done("portfolio", "update", "core", "--weights", "ETH=100", "--threshold", "7", "--max-orders", "none")
@@ -162,6 +171,11 @@ def test_an_import_may_write_weights_as_json_numbers(done: Done, account: str, t
     file.write_text(f'{{"version": 1, "portfolios": [{entry}]}}')
     (imported,) = done("portfolio", "import", str(file))
     assert (imported["weights"], imported["threshold"]) == ({"BTC": "33.1", "EUR": "66.9"}, "0.1")
+
+
+def test_a_description_is_shown_as_it_was_written(done: Done, cli: Callable[..., Any], account: str) -> None:
+    create(done, "core", account, "--description", "[/red] 50 [bold]%")
+    assert "[/red] 50 [bold]%" in cli("portfolio", "show", "core").out
 
 
 def test_tables_for_people_say_the_same(done: Done, cli: Callable[..., Any], account: str) -> None:

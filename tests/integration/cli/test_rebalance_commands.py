@@ -20,6 +20,7 @@ PLAN_KEYS = {
     "orders",
     "skipped",
     "weights",
+    "denials",
     "plan_hash",
     "priced_at",
     "price_source",
