@@ -80,7 +80,7 @@ class CredentialStore:
                 _FIELD,
                 None,
                 f"the stored key cannot be opened with {self._key_file}; bring that file back from a backup, or give "
-                "the account its key anew",
+                "the account a key with 'rebalancer account set-key'",
             ) from None
 
     def _cipher(self, *, make: bool) -> Fernet:
@@ -97,7 +97,7 @@ class CredentialStore:
                 _FIELD,
                 None,
                 f"the file {self._key_file} that opens the stored key is missing; bring it back from a backup, or give "
-                "the account its key anew",
+                "the account a key with 'rebalancer account set-key'",
             ) from None
         except OSError as error:
             raise InvalidInputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from rebalancer_pipelines.application.books import adopt_opening_balance, totals_of
@@ -119,6 +119,24 @@ def change_settings(ports: Ports, name: str, changes: Mapping[str, str | None]) 
         work.activity.add("account.settings", name, dict(changes), now)
         work.commit()
         return work.accounts.get(name)
+
+
+def change_key(ports: Ports, name: str, credentials: CredentialSource, *, store_key: bool) -> Account:
+    """Give an account another key of the same login, once the venue has taken it and says what it may do.
+
+    Raises `InvalidInputError`, `DeniedError` for the key's permissions, `VenueUnreachableError`: the old key stays.
+    """
+    with ports.transactions() as work:
+        account = work.accounts.get(name)
+    ports.venues.check(account.venue, account.price_source, endpoint=account.endpoint, credentials=credentials)
+    fingerprint = ports.venues.key_fingerprint(credentials)
+    changed = replace(account, credentials=ports.venues.seal(credentials) if store_key else credentials)
+    check_permissions(name, ports.venues.connect(changed).key_permissions())
+    with ports.transactions() as work:
+        work.accounts.set_key(account.id, changed.credentials or credentials, fingerprint)
+        work.activity.add("account.key_changed", name, {}, ports.clock.now())
+        work.commit()
+    return changed
 
 
 @dataclass(frozen=True, slots=True)

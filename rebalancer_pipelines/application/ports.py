@@ -309,6 +309,10 @@ class Accounts(Protocol):
         """Allow or forbid trading real money."""
         ...
 
+    def set_key(self, account_id: UUID, credentials: CredentialSource, key_fingerprint: str) -> None:
+        """Give an account another key. Raises `InvalidInputError` when it is another account's."""
+        ...
+
     def mark_reconciled(self, account_id: UUID, moment: datetime) -> None:
         """Note that every movement at the venue until `moment` is in the books."""
         ...

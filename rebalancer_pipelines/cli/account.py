@@ -11,6 +11,7 @@ from rebalancer_pipelines.application import trading_control
 from rebalancer_pipelines.application.accounts import (
     AccountOverview,
     NewAccount,
+    change_key,
     change_settings,
     delete_account,
     look_into_account,
@@ -41,6 +42,16 @@ app.command("review")(review)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 """Names of variables; too short for a key (56 characters) or a secret (88) to pass for one."""
 
+KeyVariable = Annotated[
+    str | None, typer.Option("--key-env", help="Variable that holds the API key (default: KRAKEN_API_KEY).")
+]
+SecretVariable = Annotated[
+    str | None, typer.Option("--secret-env", help="Variable that holds the API secret (default: KRAKEN_API_SECRET).")
+]
+StoreKey = Annotated[
+    bool, typer.Option("--store-key", help="Keep the key encrypted in the database instead of reading it again.")
+]
+
 _LIMITS_TO_KNOW = (
     "max_turnover",
     "max_order_notional",
@@ -59,15 +70,9 @@ def add(
     venue: Annotated[str, typer.Option(help="paper or kraken.")],
     prices: Annotated[str | None, typer.Option(help="Prices of a paper venue: recorded (default) or live.")] = None,
     deposit: Annotated[list[str] | None, typer.Option(help="Play money of a paper account, such as EUR=10000.")] = None,
-    key_env: Annotated[
-        str | None, typer.Option(help="Variable that holds the API key (default: KRAKEN_API_KEY).")
-    ] = None,
-    secret_env: Annotated[
-        str | None, typer.Option(help="Variable that holds the API secret (default: KRAKEN_API_SECRET).")
-    ] = None,
-    store_key: Annotated[
-        bool, typer.Option("--store-key", help="Keep the key encrypted in the database instead of reading it again.")
-    ] = False,
+    key_env: KeyVariable = None,
+    secret_env: SecretVariable = None,
+    store_key: StoreKey = False,
     endpoint: Annotated[str | None, typer.Option(help="Another address of the venue's API.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A limit or timing, such as max_turnover=0.5.")
@@ -161,6 +166,30 @@ def change(
     _print_settings(account.settings, set_by_hand)
 
 
+@app.command("set-key")
+def set_key(
+    name: str,
+    key_env: KeyVariable = None,
+    secret_env: SecretVariable = None,
+    store_key: StoreKey = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account another key of the same login; the old one stays when the venue does not take it."""
+    with open_session(data_dir) as session:
+        with session.ports.transactions() as work:
+            venue = work.accounts.get(name).venue
+        if venue == PAPER_VENUE:
+            raise InvalidInputError("account", name, "is on paper, where no key is needed")
+        credentials = _key_variables(venue, key_env, secret_env)
+        account = change_key(session.ports, name, credentials, store_key=store_key)
+        if as_json:
+            print_json(account_document(account))
+            return
+        say(f"Account {name} has another key: it is {_key_source(account.credentials)}.")
+        _say_what_the_key_needs(session, account)
+
+
 @app.command("enable-trading")
 def enable_trading(
     name: str,
@@ -227,6 +256,10 @@ def _credentials(
         raise InvalidInputError("prices", prices, f"is for paper; {venue} has its own prices, so leave it out")
     if deposit:
         raise InvalidInputError("deposit", deposit[0], f"is play money for paper; pay in at {venue}, and leave it out")
+    return _key_variables(venue, key_env, secret_env)
+
+
+def _key_variables(venue: str, key_env: str | None, secret_env: str | None) -> CredentialSource:
     for option, given in (("key_env", key_env), ("secret_env", secret_env)):
         if given is not None and not _VARIABLE.fullmatch(given):
             # What was given instead of a name may be the key itself: it is not repeated.
@@ -239,11 +272,15 @@ def _say_how_it_starts(session: Session, account: Account) -> None:
     say(f"It is in DRY RUN: nothing is sent until 'rebalancer account enable-trading {account.name} "
         f"--confirm {account.name}'.")  # fmt: skip
     say(f"Its key is {_key_source(account.credentials)}.")
+    _say_what_the_key_needs(session, account)
+    say(f"Next: rebalancer portfolio create NAME --account {account.name} --weights BTC=60,ETH=30,EUR=10")
+
+
+def _say_what_the_key_needs(session: Session, account: Account) -> None:
     if account.credentials is not None and account.credentials.sealed is not None:
         say(f"What decrypts it lies in {session.data_dir}: keep a copy apart from backups of the database.")
     else:
         say("Every command on this account needs these variables, and 'rebalancer up' must be started with them.")
-    say(f"Next: rebalancer portfolio create NAME --account {account.name} --weights BTC=60,ETH=30,EUR=10")
 
 
 def _say_what_live_means(ports: Ports, account: Account, portfolios: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ import pytest
 from tests.integration.cli.conftest import KEY_VARIABLES
 from tests.support.kraken_double.double import KrakenDouble
 from tests.support.kraken_double.faults import LoseRequest, LoseResponse
+from tests.support.kraken_double.gate import DEFAULT_PERMISSIONS
 from tests.support.kraken_double.messages import Delivery, Request
 from tests.support.stored import Stored
 
@@ -392,3 +394,29 @@ def test_a_clock_that_is_far_off_stops_live_runs(
     finding = next(f for f in live("doctor", "--json").json if f["check"] == "clock of main")
     assert finding["ok"] is False
     assert "NTP" in finding["detail"]
+
+
+def test_an_account_takes_another_key_only_once_the_venue_has(
+    live: Cli, trading: str, kraken: KrakenDouble, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = stored.row("SELECT credentials, key_fingerprint FROM account")
+    secret = base64.b64encode(b"the secret of a second key, sixty-four bytes long as they are...").decode()
+    monkeypatch.setenv("NEW_KEY", "second-key")
+    monkeypatch.setenv("NEW_SECRET", secret)
+    change = ("account", "set-key", trading, "--key-env", "NEW_KEY", "--secret-env", "NEW_SECRET")
+    refused = live(*change)
+    assert refused.code == 1
+    assert "Kraken does not know the API key" in refused.err
+    kraken.add_key("second-key", secret, [*DEFAULT_PERMISSIONS, "withdraw-funds"])
+    assert "KEY_CAN_WITHDRAW" in live(*change).err
+    assert stored.row("SELECT credentials, key_fingerprint FROM account") == old
+    kraken.add_key("second-key", secret)
+    outcome = live(*change, "--store-key")
+    assert (outcome.code, outcome.err) == (0, "")
+    new = stored.row("SELECT credentials, key_fingerprint FROM account")
+    assert new["key_fingerprint"] != old["key_fingerprint"]
+    assert set(new["credentials"]) == {"sealed"}
+    for name in ("KRAKEN_API_KEY", "KRAKEN_API_SECRET", "NEW_KEY", "NEW_SECRET"):
+        monkeypatch.delenv(name)
+    assert live("account", "show", trading).code == 0
+    assert live("account", "set-key", trading).code == 2, "no variable, no key"

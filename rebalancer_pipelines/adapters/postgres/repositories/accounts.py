@@ -75,6 +75,17 @@ class PostgresAccounts:
         """Allow or forbid trading real money."""
         self._change(account_id, live_trading=allowed)
 
+    def set_key(self, account_id: UUID, credentials: CredentialSource, key_fingerprint: str) -> None:
+        """Give an account another key."""
+        # Of two accounts that take the same key at once, the second waits here and then sees the first.
+        self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key_fingerprint, 0))))
+        owner = self._session.scalar(
+            select(AccountRow.name).where(AccountRow.key_fingerprint == key_fingerprint, AccountRow.id != account_id)
+        )
+        if owner is not None:
+            raise _key_taken(owner)
+        self._change(account_id, credentials=_stored_credentials(credentials), key_fingerprint=key_fingerprint)
+
     def mark_reconciled(self, account_id: UUID, moment: datetime) -> None:
         """Note until when the books have every movement at the venue."""
         self._change(account_id, reconciled_at=moment)
@@ -175,11 +186,15 @@ class PostgresAccounts:
         owner = self._session.scalar(holders) if key_fingerprint is not None else None
         if owner is None:
             return InvalidInputError("name", name, "is taken by another account; choose another name")
-        return InvalidInputError(
-            "key_env",
-            None,
-            f"names the key of account {owner} already; a key serves one account, so make a second one at the venue",
-        )
+        return _key_taken(owner)
+
+
+def _key_taken(owner: str) -> InvalidInputError:
+    return InvalidInputError(
+        "key_env",
+        None,
+        f"names the key of account {owner} already; a key serves one account, so make a second one at the venue",
+    )
 
 
 def _lost(lease: Lease) -> LeaseLostError:

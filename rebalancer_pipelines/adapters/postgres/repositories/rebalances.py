@@ -215,7 +215,7 @@ class PostgresRebalances:
 
     def plan_document(self, rebalance_id: UUID) -> Mapping[str, Any] | None:
         """The plan kept, if the rebalance came that far."""
-        return self._session.execute(select(RebalanceRow.plan).where(RebalanceRow.id == rebalance_id)).scalar_one()
+        return self._session.scalar(select(RebalanceRow.plan).where(RebalanceRow.id == rebalance_id))
 
     def finish(self, rebalance_id: UUID, now: datetime) -> bool:
         """Close it, once."""
