@@ -142,9 +142,10 @@ class Order:
 
     @property
     def average_price(self) -> Decimal | None:
-        """Volume-weighted fill price, or None before the first fill."""
+        """Volume-weighted price of the fills, before any rounding of money, or None before the first fill."""
         quantity = self.filled_quantity
-        return EXACT.divide(self.filled_notional, quantity) if quantity else None
+        worth = exact_sum(EXACT.multiply(fill.quantity, fill.price) for fill in self.fills)
+        return EXACT.divide(worth, quantity) if quantity else None
 
     @property
     def fees(self) -> dict[Currency, Decimal]:

@@ -104,11 +104,11 @@ def test_fills_add_up_exactly_in_any_decimal_context() -> None:
         assert order.fees == {EUR: Decimal("0.005"), BTC: Decimal("0.002")}
 
 
-def test_what_moved_is_what_the_venue_rounded_it_to() -> None:
+def test_what_moved_is_what_the_venue_rounded_it_to_and_its_price_is_not_rounded() -> None:
     order = an_order(a_fill("a", "0.3", "33.3333", notional="10.00"), a_fill("b", "0.7", "1", notional="0.70"))
 
     assert order.filled_notional == Decimal("10.70")
-    assert order.average_price == Decimal("10.70")
+    assert order.average_price == Decimal("10.69999")
 
 
 def test_the_average_price_weighs_by_quantity() -> None:

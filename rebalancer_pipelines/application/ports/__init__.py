@@ -1,0 +1,96 @@
+"""What the use cases need from the world, as protocols that the adapters fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from rebalancer_pipelines.application.ports.clock import Clock
+from rebalancer_pipelines.application.ports.storage import (
+    Accounts,
+    ActivityLog,
+    History,
+    KillSwitch,
+    Ledger,
+    Orders,
+    Portfolios,
+    Rebalances,
+    UnitOfWork,
+)
+from rebalancer_pipelines.application.ports.venue import (
+    Accepted,
+    Acknowledgement,
+    Clearance,
+    KeyPermissions,
+    Movement,
+    MovementKind,
+    OrderReference,
+    OrderTicket,
+    PriceSource,
+    Rejected,
+    Unclear,
+    Venue,
+    VenueOrder,
+    Venues,
+    Withheld,
+)
+
+__all__ = [
+    "Accepted",
+    "Accounts",
+    "Acknowledgement",
+    "ActivityLog",
+    "Clearance",
+    "Clock",
+    "History",
+    "KeyPermissions",
+    "KillFile",
+    "KillSwitch",
+    "Ledger",
+    "Movement",
+    "MovementKind",
+    "OrderReference",
+    "OrderTicket",
+    "Orders",
+    "Portfolios",
+    "Ports",
+    "PriceSource",
+    "Rebalances",
+    "Rejected",
+    "Unclear",
+    "UnitOfWork",
+    "Venue",
+    "VenueOrder",
+    "Venues",
+    "Withheld",
+]
+
+
+class KillFile(Protocol):
+    """A file that stops every order while it is there, also when the database is away."""
+
+    @property
+    def path(self) -> str:
+        """Where it has to lie."""
+        ...
+
+    def reason(self) -> str | None:
+        """What it says; None while it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a use case works with, handed in by whoever composes the program.
+
+    `dry_run_only`: nothing is ever sent, whatever a run asks for.
+    """
+
+    transactions: Callable[[], UnitOfWork]
+    venues: Venues
+    clock: Clock
+    kill_file: KillFile
+    dry_run_only: bool = False
+    lease_patience: timedelta = timedelta(seconds=150)
