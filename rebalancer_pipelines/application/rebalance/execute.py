@@ -25,6 +25,7 @@ from rebalancer_pipelines.application.ports import (
 from rebalancer_pipelines.application.rebalance.clearance import clearance_for
 from rebalancer_pipelines.application.rebalance.dry_run_venue import DryRunVenue
 from rebalancer_pipelines.application.rebalance.quotes import Quotes
+from rebalancer_pipelines.application.rebalance.risk_limits import portfolio_within_limits
 from rebalancer_pipelines.application.rebalance.settle import settle_orders
 from rebalancer_pipelines.application.rebalance.stage import Stage, recording_failure
 from rebalancer_pipelines.application.rebalance.value_portfolio import weigh
@@ -37,7 +38,7 @@ from rebalancer_pipelines.domain.portfolio import Holding
 from rebalancer_pipelines.domain.rebalance import PositionPhase, Rebalance, WeighedPosition
 from rebalancer_pipelines.domain.risk import rate_denial, skew_denial
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, value_holdings
-from rebalancer_pipelines.domain.values import Currency
+from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum
 
 _MINUTE = timedelta(minutes=1)
 
@@ -69,7 +70,9 @@ def execute_orders(ports: Ports, stage: Stage) -> ExecutedOrders:
         desk = venue
         symbols = sorted({order.symbol for order in planned})
         fees = venue.fees(symbols) if planned else venue.fees(sorted(marks))
-        wallet = Wallet(before, fees)
+        policy = portfolio_within_limits(stage.portfolio, stage.account, fees).policy
+        value = exact_sum(position.value for position in before)
+        wallet = Wallet(before, fees, reserve=EXACT.multiply(value, policy.cash_reserve))
         if rebalance.dry_run:
             desk = DryRunVenue(venue, planned, fees, ports.clock)
         execution = _Execution(ports, stage, desk, wallet, Quotes(marks, venue, ports.clock, stage.account.settings))

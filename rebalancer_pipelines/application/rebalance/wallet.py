@@ -14,11 +14,16 @@ from rebalancer_pipelines.domain.values import EXACT, ONE, ZERO, Currency, exact
 
 
 class Wallet:
-    """A portfolio's units: what has settled, and what orders that are on their way may still cost at the most."""
+    """A portfolio's units: what has settled, and what orders that are on their way may still cost at the most.
 
-    def __init__(self, positions: Sequence[WeighedPosition], fees: FeeSchedule) -> None:
+    `reserve` is the cash that a plan leaves. Prices that move before a fill may take of it, that is what it is for; an
+    order that has to be cut may not.
+    """
+
+    def __init__(self, positions: Sequence[WeighedPosition], fees: FeeSchedule, *, reserve: Decimal = ZERO) -> None:
         self.quantities = {p.currency: p.quantity for p in positions}
         self._locked = {p.currency: EXACT.subtract(p.quantity, p.free) for p in positions}
+        self._reserve = reserve
         self._with_fee = EXACT.add(ONE, fees.taker)
         self._pending: dict[UUID, tuple[Currency, Decimal]] = {}
 
@@ -53,9 +58,8 @@ class Wallet:
         cash = self._spendable(order.quote_currency)
         quantity = order.quantity
         if self._outlay(quantity, order.price) > cash:
-            quantity = floor_to(
-                EXACT.divide(max(cash, ZERO), EXACT.multiply(order.price, self._with_fee)), market.size_increment
-            )
+            left = max(EXACT.subtract(cash, self._reserve), ZERO)
+            quantity = floor_to(EXACT.divide(left, EXACT.multiply(order.price, self._with_fee)), market.size_increment)
             if quantity < market.min_amount or EXACT.multiply(quantity, order.price) < market.min_notional:
                 return None
         dearest = floor_to(EXACT.divide(cash, EXACT.multiply(quantity, self._with_fee)), market.price_increment)

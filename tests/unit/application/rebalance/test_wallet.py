@@ -95,6 +95,16 @@ def test_the_limit_gives_way_first_and_the_quantity_after_it(cash: str, quantity
     assert (fitting.quantity, fitting.limit_price) == (Decimal(quantity), Decimal(limit))
 
 
+def test_an_order_that_has_to_be_cut_leaves_the_reserve() -> None:
+    wallet = Wallet([a_position("EUR", "100.4")], FEES, reserve=Decimal("20.08"))
+    whole = wallet.fit(an_order(), a_market())
+    assert whole is not None
+    assert (whole.quantity, whole.limit_price) == (Decimal(1), Decimal(100))
+    cut = wallet.fit(an_order(quantity="1.1"), a_market())
+    assert cut is not None
+    assert cut.quantity == Decimal("0.8")
+
+
 def test_what_falls_below_the_minimum_is_not_sent() -> None:
     assert Wallet([a_position("EUR", "0.3")], FEES).fit(an_order(), a_market()) is None
     assert Wallet([a_position("EUR", "0")], FEES).fit(an_order(), a_market()) is None
