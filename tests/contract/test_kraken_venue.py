@@ -205,6 +205,16 @@ def test_a_price_of_another_market_is_refused(at: KrakenAccount, double: KrakenD
     assert at.venue.prices(["BTC/EUR"])["BTC/EUR"].ask == ASK
 
 
+def test_rules_are_read_again_once_after_a_failure(at: KrakenAccount, double: KrakenDouble) -> None:
+    at.venue.markets()
+    double.inject("Ticker", Status(502))
+    with pytest.raises(VenueUnreachableError):
+        at.venue.prices(["BTC/EUR"])
+    for _ in range(3):
+        at.venue.prices(["BTC/EUR"])
+    assert double.count("AssetPairs") == 2
+
+
 @pytest.mark.parametrize(
     ("ahead", "proven"),
     [

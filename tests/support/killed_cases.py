@@ -27,8 +27,6 @@ from tests.support.kraken_double import (
 ORDERS = 3
 """Of every first run: one sell and two buys, or two sells and one buy."""
 
-LISTED = ("BTC/EUR", "ETH/EUR", "XRP/EUR")
-
 _MID = {"BTC": Decimal("61234.55"), "ETH": Decimal("2431.375"), "XRP": Decimal("1.8232")}
 _EVERYTHING = "1000000000"
 
@@ -104,11 +102,14 @@ def _lists_in_disorder(double: KrakenDouble) -> None:
 ALWAYS: Mapping[str, Callable[[KrakenDouble], None]] = {
     "sound": _sound,
     "orders appear late": lambda double: double.hide_orders_for(45),
-    "trades appear late": lambda double: double.hide_trades_for(20),
+    "trades appear late": lambda double: double.hide_trades_for(12),
     "balances are old": lambda double: double.stale_balances_for(15),
     "lists in disorder": _lists_in_disorder,
 }
-"""How the venue behaves all the time."""
+"""How the venue behaves all the time.
+
+Late is earlier than the program gives up waiting for it: 60 s after an order's deadline, 30 s after it is cancelled.
+"""
 
 FROM_THE_DEATH_ON: Mapping[str, Callable[[KrakenDouble], None]] = {
     "sound": _sound,
@@ -149,6 +150,11 @@ class Case:
     recovery: str
     dies_again: str | None
     sweeps: bool
+
+
+def chance_of(*words: object) -> random.Random:
+    """A source of chance that is the same whenever the words are."""
+    return random.Random(" ".join(map(str, words)))
 
 
 def a_case(chance: random.Random) -> Case:

@@ -30,7 +30,7 @@ from tests.support.killed_steps import NEVER, Steps, die, make_steps_of_requests
 from tests.support.rebalancing import rebalance
 from tests.support.worker_clocks import SharedClock
 
-_PRELOADED = (__name__, "ccxt", "requests", "psycopg_binary", "sqlalchemy.dialects.postgresql.psycopg", "pytest")
+_PRELOADED = (__name__, "ccxt", "sqlalchemy.dialects.postgresql.psycopg", "pytest")
 """`pytest` too: multiprocessing may load the program that was started in every child."""
 
 _PATIENCE_SECONDS = 60.0

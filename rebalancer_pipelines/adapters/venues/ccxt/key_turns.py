@@ -73,6 +73,7 @@ class KeyTurns:
         self._trading = trading
         self._patience = patience
         self._time_waited = timedelta(0)
+        self._has_waited_in_vain = False
 
     @property
     def time_waited(self) -> timedelta:
@@ -198,10 +199,16 @@ class KeyTurns:
         try:
             # A lock of the session: it stays after the transaction that asks for it.
             with connection.begin():
+                if self._has_waited_in_vain:
+                    # Who holds it stands still, and may do so for hours: nobody is waited for twice.
+                    is_free = bool(connection.execute(select(func.pg_try_advisory_lock(key))).scalar_one())
+                    self._has_waited_in_vain = not is_free
+                    return is_free
                 _limit_waiting(connection, self._patience)
                 connection.execute(select(func.pg_advisory_lock(key)))
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+                self._has_waited_in_vain = True
                 return False
             raise _unavailable(error) from error
         except SQLAlchemyError as error:

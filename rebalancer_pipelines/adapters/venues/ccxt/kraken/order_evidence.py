@@ -18,6 +18,8 @@ from rebalancer_pipelines.application.ports import OrderReference, VenueOrder
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderSide, OrderState, settled_state
 from rebalancer_pipelines.domain.values import EXACT, ONE, ZERO, Currency, exact_sum, plain
 
+_NO_TAKER = "nobody took the rest within its limit"
+
 
 class ContradictionError(Exception):
     """What Kraken shows cannot be our order, or cannot be its trades."""
@@ -50,7 +52,9 @@ def venue_order(reference: OrderReference, evidence: Evidence, catalogue: Catalo
     otherwise = OrderState.CANCELED if report.ended_as is OrderState.FILLED else report.ended_as
     # Kraken ends an order that found no more takers as `canceled` and as `closed`: what was filled decides.
     closed_as = settled_state(reference.quantity, report.executed, otherwise)
-    return VenueOrder(report.order_id, reference.client_order_id, fills, closed_as, report.reason)
+    # Kraken gives no reason where the rest of an immediate order found nobody.
+    reason = report.reason or (None if closed_as is OrderState.FILLED else _NO_TAKER)
+    return VenueOrder(report.order_id, reference.client_order_id, fills, closed_as, reason)
 
 
 def contradictory(reference: OrderReference, order_id: str, words: str) -> VenueOrder:

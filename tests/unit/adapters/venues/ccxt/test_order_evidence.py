@@ -134,6 +134,13 @@ def test_an_open_order_is_not_closed_and_shows_what_it_traded() -> None:
             replace(REPORT, trade_ids=("T1",)), (FIRST, SECOND), LINES, ["T1"], id="a trade is not listed yet"
         ),
         pytest.param(replace(REPORT, trade_ids=()), (FIRST, SECOND), LINES, [], id="no trade is listed yet"),
+        pytest.param(
+            replace(REPORT, trade_ids=("T1", "T2", "T3")),
+            (FIRST, SECOND),
+            LINES,
+            ["T1", "T2"],
+            id="one more trade is listed than was executed",
+        ),
         pytest.param(REPORT, (FIRST, SECOND), {"T1": LINES["T1"]}, ["T1"], id="the ledger lacks a trade"),
         pytest.param(
             REPORT, (FIRST, SECOND), LINES | {"T2": LINES["T2"][:1]}, ["T1"], id="the ledger lacks the quote line"
