@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from rebalancer_pipelines.adapters.venues.paper.refusals import (
+from rebalancer_pipelines.adapters.venues.refusals import (
     INSUFFICIENT_FUNDS,
     NO_PRICE,
     UNKNOWN_PAIR,

@@ -3,6 +3,7 @@
 A place is written like `after:SENDING:2`: before, amid or after, a step, and its number in the process. Steps are
 - commits, by what the transaction holds: `started`, `planned`, a state that an order moved to, `booked` when fills were
   booked, `closed` with the history row;
+- `turn`, the commit of a nonce and of what the call adds to the counters;
 - `submit`, when an order is given to the venue's adapter, and `clearance`, the last look before it leaves: by then it
   has its turn and its nonce;
 - `write AddOrder` and `read AddOrder`, when the request leaves and its answer comes, and so for every other endpoint.
@@ -22,7 +23,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.postgres.database import open_engine
@@ -58,16 +59,14 @@ class Steps:
     @contextmanager
     def step(self, *names: str) -> Iterator[None]:
         for name in names:
-            self._seen[name] += 1
-            self._come_by("before", name)
+            self.come_by("before", name)
         yield
         for name in names:
-            self._come_by("after", name)
+            self.come_by("after", name)
 
-    def amid(self, name: str) -> None:
-        self._come_by("amid", name)
-
-    def _come_by(self, moment: str, name: str) -> None:
+    def come_by(self, moment: str, name: str) -> None:
+        """`before` counts the step."""
+        self._seen[name] += moment == "before"
         if self.where == f"{moment}:{name}:{self._seen[name]}":
             self.do()
 
@@ -150,6 +149,7 @@ def stepwise_ports(
         if session is not None:
             event.listen(engine, "connect", lambda connection, _: _begin_with(connection, session))
             engine.dispose()
+        _make_steps_of_turns(engine, steps)
         yield Ports(
             transactions=lambda: StepwiseUnitOfWork(engine, steps),
             venues=StepwiseVenues(engine, clock, data_dir / "credentials.key", steps),
@@ -157,6 +157,21 @@ def stepwise_ports(
             kill_file=KillFile(data_dir),
             lease_patience=lease_patience,
         )
+
+
+def _make_steps_of_turns(engine: Engine, steps: Steps) -> None:
+    """A turn on the key is a transaction of the adapter's own."""
+
+    def note(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE venue_key") and "last_nonce" in statement:
+            connection.info["turn"] = True
+
+    def commit(connection: Connection) -> None:
+        if connection.info.pop("turn", False):
+            steps.come_by("before", "turn")
+
+    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "commit", commit)
 
 
 def _begin_with(connection: Any, statement: str) -> None:
@@ -180,7 +195,7 @@ def make_steps_of_requests(steps: Steps) -> None:
         sent = send(self, data)
         self.parts_sent += 1
         if self.parts_sent == 1:
-            steps.amid(f"write {self.endpoint}")
+            steps.come_by("amid", f"write {self.endpoint}")
         return sent
 
     def stepwise_getresponse(self: Any) -> Any:

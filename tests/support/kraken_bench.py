@@ -70,7 +70,7 @@ def open_live_account(
         ),
     )
     enable_trading(ports, name, confirmed_name=name)
-    for portfolio, weights in (portfolios or {"core": "BTC=40,ETH=30,EUR=30"}).items():
+    for portfolio, weights in ({"core": "BTC=40,ETH=30,EUR=30"} if portfolios is None else portfolios).items():
         create_portfolio(ports, {"name": portfolio, "account": name, "weights": weights})
 
 

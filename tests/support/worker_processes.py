@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -178,6 +179,10 @@ def _work(bench: Bench, task: Task, answering: Connection) -> None:
         code = error.reason if isinstance(error, DeniedError) else None
         told = f"{type(error).__name__}: {error}"
         ending = Ending(was_killed=False, error=told, code=code, details=traceback.format_exc())
+    # A call that was given up goes on by itself, and so it would in a process that lives longer.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(_PATIENCE_SECONDS)
     answering.send(ending)
 
 

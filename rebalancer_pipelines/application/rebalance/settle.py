@@ -26,7 +26,7 @@ _LOOKS_BEFORE_CANCEL = 3
 """An immediate order that is still working after this many looks, or after its deadline, is cancelled."""
 
 _FIRST_PAUSE = timedelta(milliseconds=200)
-_LONGEST_PAUSE = timedelta(seconds=5)
+_LONGEST_PAUSE = timedelta(seconds=10)
 _GRACE = timedelta(seconds=30)
 """How long after an order's absence could be proof it is still waited for."""
 

@@ -22,7 +22,7 @@ from rebalancer_pipelines.adapters.venues.paper.orders import (
     store_trades,
     trade_id_of,
 )
-from rebalancer_pipelines.adapters.venues.paper.refusals import (
+from rebalancer_pipelines.adapters.venues.refusals import (
     INSUFFICIENT_FUNDS,
     NO_PRICE,
     UNKNOWN_PAIR,

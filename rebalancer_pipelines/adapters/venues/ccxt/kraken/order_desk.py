@@ -14,7 +14,7 @@ from rebalancer_pipelines.adapters.venues.ccxt.kraken.private_api import Private
 from rebalancer_pipelines.adapters.venues.ccxt.kraken.public_api import PublicApi
 from rebalancer_pipelines.adapters.venues.ccxt.kraken.reply import error_texts, reply_of
 from rebalancer_pipelines.adapters.venues.ccxt.one_line import one_line
-from rebalancer_pipelines.adapters.venues.paper.refusals import UNKNOWN_PAIR, refusal
+from rebalancer_pipelines.adapters.venues.refusals import UNKNOWN_PAIR, refusal
 from rebalancer_pipelines.application.ports import (
     Acknowledgement,
     Clearance,

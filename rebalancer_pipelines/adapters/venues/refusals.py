@@ -1,4 +1,4 @@
-"""What the paper venue refuses, in Kraken's words."""
+"""What is refused without asking anybody, in Kraken's words: by the paper venue, and by us before an order leaves."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""A live account at the Kraken double, for the tests that ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine
+
+from rebalancer_pipelines.adapters.postgres.database import open_engine
+from rebalancer_pipelines.adapters.postgres.tables import Base
+from tests.support.kraken_bench import KrakenBench, kraken_bench
+from tests.support.kraken_double.gate import DEFAULT_KEY, DEFAULT_SECRET
+from tests.support.stored import Stored
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The double's key, where the account looks for it."""
+    monkeypatch.setenv("KRAKEN_API_KEY", DEFAULT_KEY)
+    monkeypatch.setenv("KRAKEN_API_SECRET", DEFAULT_SECRET)
+
+
+@pytest.fixture(scope="module")
+def engine(module_database: str) -> Iterator[Engine]:
+    with open_engine(module_database) as engine:
+        yield engine
+
+
+@pytest.fixture
+def bench(engine: Engine, module_database: str, tmp_path: Path) -> Iterator[KrakenBench]:
+    """A database of one's own for every test would take as long as the test itself: this one is emptied instead."""
+    with Stored(module_database) as stored, kraken_bench(engine, stored, tmp_path) as opened:
+        yield opened
+    with psycopg.connect(module_database) as connection:
+        tables = sql.SQL(", ").join(map(sql.Identifier, Base.metadata.tables))
+        # The ledger's triggers refuse to let it be emptied.
+        connection.execute("ALTER TABLE ledger_entry DISABLE TRIGGER USER")
+        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
+        connection.execute("ALTER TABLE ledger_entry ENABLE TRIGGER USER")
