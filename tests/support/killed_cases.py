@@ -111,8 +111,24 @@ ALWAYS: Mapping[str, Callable[[KrakenDouble], None]] = {
 Late is earlier than the program gives up waiting for it: 60 s after an order's deadline, 30 s after it is cancelled.
 """
 
+
+def _all_appears_late(double: KrakenDouble) -> None:
+    double.hide_orders_for(45)
+    double.hide_trades_for(45)
+    double.stale_balances_for(45)
+
+
+def catch_up(double: KrakenDouble) -> None:
+    """End what began with the death."""
+    double.clear_faults()
+    double.hide_orders_for(0)
+    double.hide_trades_for(0)
+    double.stale_balances_for(0)
+
+
 FROM_THE_DEATH_ON: Mapping[str, Callable[[KrakenDouble], None]] = {
     "sound": _sound,
+    "all appears late": _all_appears_late,
     "look-ups fail": lambda double: double.fail_lookups(3),
     "a gateway fails": lambda double: double.inject("*", Status(502), times=4),
     "answers are cut": lambda double: double.inject("OpenOrders", Truncated(), times=2),
@@ -157,18 +173,21 @@ def chance_of(*words: object) -> random.Random:
     return random.Random(" ".join(map(str, words)))
 
 
-def a_case(chance: random.Random) -> Case:
-    """Everything that is left to chance."""
+def a_case(repetition: int, chance: random.Random) -> Case:
+    """Every order meets every misbehaviour in eighteen repetitions; the rest is left to chance."""
     balances, weights = _money(chance)
+    misbehaviours = list(FROM_THE_DEATH_ON)
+    from_the_death_on = misbehaviours[repetition // ORDERS % len(misbehaviours)]
     return Case(
         balances=balances,
         weights=weights,
-        number=chance.randint(1, ORDERS),
+        number=repetition % ORDERS + 1,
         always=chance.choice(list(ALWAYS)),
-        from_the_death_on=chance.choice(list(FROM_THE_DEATH_ON)),
+        from_the_death_on=from_the_death_on,
         recovery=chance.choice(["recover", "rebalance"]),
         dies_again=chance.choice(DEATHS_OF_RECOVERY) if chance.random() < 0.3 else None,
-        sweeps=chance.random() < 0.5,
+        # A look that comes too early must not take absence for proof.
+        sweeps=from_the_death_on == "all appears late" or chance.random() < 0.5,
     )
 
 

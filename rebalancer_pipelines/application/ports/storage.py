@@ -281,6 +281,10 @@ class Orders(Protocol):
         """
         ...
 
+    def has_venue_order(self, order: Order, venue_order_id: str) -> bool:
+        """Whether another order of the same account has this id at the venue."""
+        ...
+
     def newest_fill_at(self, account_id: UUID) -> datetime | None:
         """When an order of the account was last filled, dry runs aside."""
         ...

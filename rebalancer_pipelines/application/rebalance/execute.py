@@ -105,7 +105,7 @@ class _Execution:
         for side in (OrderSide.SELL, OrderSide.BUY):
             orders = [order for order in planned if order.side is side]
             for place, order in enumerate(orders):
-                self._take_up(order, markets[order.symbol], [later.symbol for later in orders[place + 1 :]])
+                self._take_up(order, markets.get(order.symbol), [later.symbol for later in orders[place + 1 :]])
             self._settle()
         return [self._ended[order.sequence] for order in planned]
 
@@ -114,9 +114,15 @@ class _Execution:
             self._skew = self._desk.clock_skew()
             self.denial = skew_denial(self._skew)
 
-    def _take_up(self, order: Order, market: Market, still_to_come: list[str]) -> None:
+    def _take_up(self, order: Order, market: Market | None, still_to_come: list[str]) -> None:
         if (reason := self._stopped_by()) is not None:
             self._end(self._give_up(order, OrderState.VOID, reason))
+            return
+        if market is None:
+            gone = DeniedError(
+                DenialReason.PAIR_HALTED, f"market {order.symbol} is no longer listed; change the weights"
+            )
+            self._end(self._give_up(order, OrderState.DENIED, str(gone)))
             return
         if not self._wallet.covers(order):
             # What is on its way may cost less than its limit: only then is this one cut.
@@ -188,6 +194,8 @@ class _Execution:
     def _record(self, order: Order, answer: Acknowledgement) -> None:
         with self._ports.transactions() as work:
             work.accounts.fence(self._rebalance.lease)
+            if isinstance(answer, Accepted) and work.orders.has_venue_order(order, answer.venue_order_id):
+                answer = Unclear("the venue answered with the id of another order")
             match answer:
                 case Rejected(reason):
                     order = work.orders.move(order, OrderState.REJECTED, reason=reason)

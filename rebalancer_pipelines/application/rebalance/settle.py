@@ -37,6 +37,7 @@ class _Look:
 
     working: Counter[UUID] = field(default_factory=Counter[UUID])
     absent: Counter[UUID] = field(default_factory=Counter[UUID])
+    canceled: Counter[UUID] = field(default_factory=Counter[UUID])
 
 
 def settle_orders(
@@ -157,9 +158,10 @@ def _end_working_order(
     is_overdue = order.not_after is not None and asked_at > order.not_after
     if not is_overdue and look.working[order.id] < _LOOKS_BEFORE_CANCEL:
         return order
-    was_canceled_before = order.state is OrderState.CANCELING
+    look.canceled[order.id] += 1
     order = _cancel(ports, account, lease, venue, order)
-    if not was_canceled_before:
+    if look.canceled[order.id] == 1:
+        # However long ago it was sent: whether it ends now is for the next look to see.
         return order
     return _review_when_old(
         ports, account, lease, order, asked_at, "the venue does not end it, although it was told to"

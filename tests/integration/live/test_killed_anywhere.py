@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
+from rebalancer_pipelines.application.review import review_account
+from rebalancer_pipelines.application.trading_control import resume
+from rebalancer_pipelines.domain.errors import DeniedError
 from tests.support.killed_cases import (
     ALWAYS,
     FROM_THE_DEATH_ON,
@@ -22,6 +25,7 @@ from tests.support.killed_cases import (
     Scene,
     a_case,
     answer_lost,
+    catch_up,
     chance_of,
     filled_in_part,
     not_taken,
@@ -39,6 +43,8 @@ from tests.support.worker_processes import Task, Workers, hiring
 REPETITIONS = 20
 LATE_ENOUGH = timedelta(seconds=75)
 """After a death: past the order's deadline and the venue's hold."""
+TOO_LATE = timedelta(minutes=16)
+"""By then a person has to look for an order that the venue does not show."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,10 @@ RUN = (
     Place("after:planned:1"),
     Place("before:SENDING:{n}"),
     Place("after:SENDING:{n}"),
-    Place("before:submit:{n}"),
     Place("before:clearance:{n}"),
-    Place("after:clearance:{n}"),
     Place("before:write AddOrder:{n}"),
     Place("amid:write AddOrder:{n}"),
     Place("after:write AddOrder:{n}"),
-    Place("after:read AddOrder:{n}"),
     Place("before:OPEN:{n}"),
     Place("after:OPEN:{n}"),
     Place("before:booked:{n}"),
@@ -78,9 +81,7 @@ RUN = (
     Place("after:NOT_ACCEPTED:1", not_taken),
     Place("before:CANCELING:1", stays_open),
     Place("after:CANCELING:1", stays_open),
-    Place("before:write CancelOrder:1", stays_open),
     Place("after:write CancelOrder:1", stays_open),
-    Place("after:read CancelOrder:1", stays_open),
     Place("before:CANCELED:1", stays_open_unfilled),
     Place("after:CANCELED:1", stays_open_unfilled),
     Place("before:PARTIALLY_FILLED:1", filled_in_part),
@@ -100,7 +101,7 @@ class PlaceOfRecovery:
     recovery: str = "rebalance"
 
 
-_AT_VENUE = ("after:write AddOrder:{n}", "after:read AddOrder:{n}", "before:OPEN:{n}")
+_AT_VENUE = ("after:write AddOrder:{n}", "before:OPEN:{n}")
 _NEVER_LEFT = ("after:SENDING:{n}", "before:clearance:{n}", "before:write AddOrder:{n}", "amid:write AddOrder:{n}")
 
 RECOVERY = (
@@ -134,7 +135,7 @@ def bench(ready_database: str, stored: Stored, tmp_path: Path, workers: Workers)
 def test_a_run_that_is_killed_leaves_one_story(place: Place, bench: WorkerBench) -> None:
     for repetition in range(REPETITIONS):
         chance = chance_of(place.where, repetition)
-        case = a_case(chance)
+        case = a_case(repetition, chance)
         where = place.where.format(n=case.number)
         with naming(repetition, where, case), an_account(bench, case, repetition) as account:
             place.scene(account.double, chance, case.number)
@@ -151,7 +152,7 @@ def test_a_run_that_is_killed_leaves_one_story(place: Place, bench: WorkerBench)
 def test_a_recovery_that_is_killed_leaves_one_story(place: PlaceOfRecovery, bench: WorkerBench) -> None:
     for repetition in range(REPETITIONS):
         chance = chance_of(place.where, place.first, repetition)
-        case = a_case(chance)
+        case = a_case(repetition, chance)
         first = chance.choice(place.first).format(n=case.number)
         with naming(repetition, first, case), an_account(bench, case, repetition) as account:
             place.scene(account.double, chance, case.number)
@@ -159,6 +160,33 @@ def test_a_recovery_that_is_killed_leaves_one_story(place: PlaceOfRecovery, benc
             assert account.work(a_task(place.recovery, place.where)).was_killed, "the recovery has not come by"
             FROM_THE_DEATH_ON[case.from_the_death_on](account.double)
             settle(account, sweeps=case.sweeps)
+            account.assert_one_story()
+
+
+@pytest.mark.parametrize("where", ["before:NEEDS_REVIEW:1", "after:NEEDS_REVIEW:1"])
+def test_a_recovery_that_is_killed_while_it_gives_an_order_to_a_person(where: str, bench: WorkerBench) -> None:
+    """The next one gives it to them as well, and halts the account; what they find out is one story."""
+    ports = bench.ports
+    for repetition in range(REPETITIONS):
+        chance = chance_of(where, repetition)
+        case = a_case(repetition, chance)
+        first = chance.choice(_AT_VENUE).format(n=case.number)
+        with naming(repetition, first, case), an_account(bench, case, repetition) as account:
+            assert account.work(a_task("rebalance", first)).was_killed, "the run has not come by"
+            account.double.hide_orders_for(3600)
+            ports.clock.sleep(TOO_LATE)
+            assert account.work(a_task("recover", where)).was_killed, "the recovery has not come by"
+
+            (line,) = recover_abandoned_accounts(ports)
+            assert "NEEDS_REVIEW" in line
+            assert bench.stored.row("SELECT trading_state FROM account")["trading_state"] == "halted"
+            with pytest.raises(DeniedError, match="ACCOUNT_HALTED"):
+                run_live(ports)
+
+            account.double.hide_orders_for(0)
+            assert review_account(ports, "kraken").is_clear
+            resume(ports, "kraken")
+            assert run_live(ports).success
             account.assert_one_story()
 
 
@@ -175,8 +203,8 @@ def settle(account: WorkerAccount, *, sweeps: bool) -> None:
     ports = account.bench.ports
     if sweeps:
         recover_abandoned_accounts(ports)
-    account.double.clear_faults()
     ports.clock.sleep(LATE_ENOUGH)
+    catch_up(account.double)
     record = run_live(ports)
     assert record.success, record.errors
 

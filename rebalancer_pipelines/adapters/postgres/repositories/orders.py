@@ -105,6 +105,16 @@ class PostgresOrders:
             )
         return replace(order, state=state, fills=self._fills([order.id])[order.id], **changes)
 
+    def has_venue_order(self, order: Order, venue_order_id: str) -> bool:
+        """Whether another order of the same account has this id at the venue."""
+        account = select(OrderIntentRow.account_id).where(OrderIntentRow.id == order.id).scalar_subquery()
+        other = select(OrderIntentRow.id).where(
+            OrderIntentRow.account_id == account,
+            OrderIntentRow.venue_order_id == venue_order_id,
+            OrderIntentRow.id != order.id,
+        )
+        return self._session.scalar(other) is not None
+
     def newest_fill_at(self, account_id: UUID) -> datetime | None:
         """When an order of the account was last filled, dry runs aside."""
         return self._session.scalar(

@@ -6,6 +6,7 @@ warning, and `create_order` can return without an id and without an error.
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from rebalancer_pipelines.adapters.venues.ccxt.kraken.reply import error_texts, reply_of
@@ -25,6 +26,9 @@ _REFUSALS = (
 
 NOT_SENT = "EService:Unavailable"
 """How a refusal begins whose order never left this machine: the venue could not be reached."""
+
+_ORDER_ID = re.compile(r"[A-Z0-9]{6}-[A-Z0-9]{5}-[A-Z0-9]{6}")
+"""The shape of Kraken's order ids: one that is not of it would make Kraken refuse every look-up that names it."""
 
 _MARKET_MODE = ("EService:Market in ", " mode")
 
@@ -59,7 +63,7 @@ def _order_id(result: object) -> str | None:
         return None
     entries = cast("list[object]", ids)
     only = entries[0] if len(entries) == 1 else None
-    return (only.strip() or None) if isinstance(only, str) else None
+    return only if isinstance(only, str) and _ORDER_ID.fullmatch(only) else None
 
 
 def _words(answer: RawAnswer) -> str:
