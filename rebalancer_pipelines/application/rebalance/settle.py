@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from rebalancer_pipelines.application.freeze import freeze_account
+from rebalancer_pipelines.application.freeze import freeze_within
 from rebalancer_pipelines.application.lease import renew_lease
 from rebalancer_pipelines.application.ports import OrderReference, Ports, UnitOfWork, Venue, VenueOrder
 from rebalancer_pipelines.application.reconcile import list_amounts, look_for_change
@@ -234,10 +234,11 @@ def _send_to_review(ports: Ports, account: Account, lease: Lease, order: Order, 
             order = work.orders.move(order, OrderState.UNKNOWN, reason="the program stopped while it was being sent")
         if order.state is not OrderState.NEEDS_REVIEW:
             order = work.orders.move(order, OrderState.NEEDS_REVIEW, reason=reason)
+        freeze_within(
+            work,
+            account,
+            f"order {order.client_order_id} ({order.side.value} {order.symbol}) needs a person's look: {reason}",
+            ports.clock.now(),
+        )
         work.commit()
-    freeze_account(
-        ports,
-        account,
-        f"order {order.client_order_id} ({order.side.value} {order.symbol}) needs a person's look: {reason}",
-    )
     return order
