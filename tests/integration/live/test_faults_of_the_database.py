@@ -220,9 +220,12 @@ DEADLOCK, SERIALIZATION, DISK_FULL = "40P01", "40001", "53100"
         ("rebalance", 1, DEADLOCK),  # it is opened
         ("order_intent", 1, DEADLOCK),  # the plan
         ("order_intent", 3, DEADLOCK),  # the first order is about to leave
+        ("order_intent", 3, SERIALIZATION),
         ("order_intent", 3, DISK_FULL),
-        ("order_intent", 5, SERIALIZATION),  # the second order is about to leave
+        ("order_intent", 4, DEADLOCK),  # its answer
+        ("order_intent", 5, DEADLOCK),  # the second order is about to leave
         ("fill", 1, DEADLOCK),
+        ("fill", 2, SERIALIZATION),
         ("ledger_entry", 3, DISK_FULL),  # the first after the portfolio has got its money
         ("rebalance_history", 1, DEADLOCK),
     ],
