@@ -167,19 +167,24 @@ def _proved_until(work: UnitOfWork, account: Account) -> datetime:
 def _explanation(
     found: Mapping[Currency, Decimal], movements: Sequence[Movement], since: datetime
 ) -> Sequence[Movement]:
-    """The movements that explain a difference to the last digit: those since the last proof, or all that were read."""
-    for candidates in ([m for m in movements if m.occurred_at > since], movements):
-        if candidates and not differences(_sums(candidates), found):
-            return candidates
-    return []
+    """The newest movements that explain a difference to the last digit; those since the last proof are preferred.
 
-
-def _sums(movements: Iterable[Movement]) -> dict[Currency, Decimal]:
-    sums: dict[Currency, Decimal] = {}
-    for movement in movements:
+    Balances may lag, so what the last proof saw was true at some moment up to five minutes earlier: everything that
+    happened after one moment is an explanation, single movements picked out of the row are none.
+    """
+    by_age = sorted(movements, key=lambda movement: movement.occurred_at, reverse=True)
+    sums = dict[Currency, Decimal]()
+    explaining: list[int] = []
+    for count, movement in enumerate(by_age, start=1):
         moved = EXACT.subtract(movement.amount, movement.fee)
         sums[movement.currency] = EXACT.add(sums.get(movement.currency, ZERO), moved)
-    return sums
+        if not differences(sums, found):
+            explaining.append(count)
+    proved = sum(movement.occurred_at > since for movement in by_age)
+    if not explaining:
+        return []
+    count = proved if proved in explaining else explaining[0]
+    return by_age[count - 1 :: -1]
 
 
 def _entries(account: Account, movements: Iterable[Movement]) -> list[LedgerEntry]:

@@ -64,6 +64,17 @@ def test_balances_that_stay_behind_freeze_the_account_with_the_difference(bench:
     bench.assert_one_story()
 
 
+def test_a_trade_that_the_very_first_balances_did_not_show_yet_is_booked_later(bench: KrakenBench) -> None:
+    """The opening balances are older than they look: what happened before them is not in them."""
+    bench.open()
+    bench.double.stale_balances_for(20)
+    trade(bench)
+    bench.clock.pass_time(timedelta(seconds=1))
+    assert bench.run().success
+    assert booked_from_outside(bench) == exact(EVENTS["outside trade"][1])
+    bench.assert_one_story()
+
+
 def test_an_absence_is_judged_once_the_other_order_of_the_run_explains_the_balances(bench: KrakenBench) -> None:
     """Another order of ours has moved the same currency, and is not shown yet: only that explains the balances."""
     bench.open()
