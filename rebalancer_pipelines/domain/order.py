@@ -20,14 +20,21 @@ class OrderSide(StrEnum):
 
 
 class LiquiditySide(StrEnum):
-    """Whether a fill gave liquidity (maker) or took it (taker); the fee depends on it."""
+    """Whether a fill gave liquidity (maker) or took it (taker); the fee depends on it.
+
+    INTERNAL: it crossed with another portfolio of the account and never reached the venue.
+    """
 
     MAKER = "maker"
     TAKER = "taker"
+    INTERNAL = "internal"
 
 
 class OrderState(StrEnum):
-    """Where an order intent stands. DENIED and VOID were never sent; UNKNOWN may be at the venue."""
+    """Where an order intent stands. DENIED and VOID were never sent; UNKNOWN may be at the venue.
+
+    NETTED: what it has left to trade rides on a net order of its account, whose fate is its own.
+    """
 
     PLANNED = "PLANNED"
     SENDING = "SENDING"
@@ -43,6 +50,7 @@ class OrderState(StrEnum):
     NEEDS_REVIEW = "NEEDS_REVIEW"
     DENIED = "DENIED"
     VOID = "VOID"
+    NETTED = "NETTED"
 
     @property
     def is_terminal(self) -> bool:
@@ -60,7 +68,8 @@ _SETTLED = frozenset({_S.FILLED, _S.PARTIALLY_FILLED, _S.CANCELED, _S.EXPIRED})
 _AT_VENUE = frozenset({_S.SENDING, _S.UNKNOWN, _S.OPEN, _S.CANCELING, _S.NEEDS_REVIEW})
 
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
-    _S.PLANNED: frozenset({_S.SENDING, _S.DENIED, _S.VOID}),
+    _S.PLANNED: frozenset({_S.SENDING, _S.NETTED, _S.DENIED, _S.VOID}),
+    _S.NETTED: frozenset({_S.REJECTED, _S.NOT_ACCEPTED, _S.DENIED, _S.VOID}) | _SETTLED,
     _S.SENDING: frozenset({_S.OPEN, _S.REJECTED, _S.UNKNOWN}) | _SETTLED,
     _S.UNKNOWN: frozenset({_S.OPEN, _S.NOT_ACCEPTED, _S.NEEDS_REVIEW}) | _SETTLED,
     _S.OPEN: frozenset({_S.CANCELING, _S.NEEDS_REVIEW}) | _SETTLED,

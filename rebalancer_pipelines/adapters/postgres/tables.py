@@ -28,6 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBandKind
 from rebalancer_pipelines.domain.ledger import LedgerEntryKind
+from rebalancer_pipelines.domain.notification import NotificationKind
 from rebalancer_pipelines.domain.order import LiquiditySide, OrderSide, OrderState
 from rebalancer_pipelines.domain.portfolio import TradingState
 from rebalancer_pipelines.domain.rebalance import PositionPhase, RebalanceStatus, TriggeredBy
@@ -121,7 +122,13 @@ class PortfolioRow(Base):
         CheckConstraint("drift_band > 0 AND drift_band <= 100", name="drift_band_valid"),
         CheckConstraint("max_orders_per_rebalance >= 1", name="max_orders_per_rebalance_valid"),
         CheckConstraint("cash_reserve >= 0 AND cash_reserve < 1", name="cash_reserve_valid"),
-        Index("ix_portfolio_due", "next_rebalance_at", postgresql_where=text("rebalance_enabled")),
+        CheckConstraint("(paused_at IS NULL) = (paused_reason IS NULL)", name="paused_with_reason"),
+        CheckConstraint("failures_in_a_row >= 0", name="failures_in_a_row_valid"),
+        Index(
+            "ix_portfolio_due",
+            "next_rebalance_at",
+            postgresql_where=text("rebalance_enabled AND paused_at IS NULL"),
+        ),
         Index(None, "account_id"),
     )
 
@@ -144,6 +151,9 @@ class PortfolioRow(Base):
     next_rebalance_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = _created()
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
+    failures_in_a_row: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class TargetWeightRow(Base):
@@ -157,8 +167,52 @@ class TargetWeightRow(Base):
     weight: Mapped[Decimal | None]
 
 
+class RebalanceBatchRow(Base):
+    """Portfolios that were claimed together and are rebalanced in one run."""
+
+    __tablename__ = "rebalance_batch"
+    __table_args__ = (_one_of("triggered_by", *TriggeredBy),)
+
+    id: Mapped[UUID] = _id()
+    triggered_by: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class RebalanceClaimRow(Base):
+    """A portfolio's due time that somebody has taken up: no two take up the same, and a portfolio has one open."""
+
+    __tablename__ = "rebalance_claim"
+    __table_args__ = (
+        Index(None, "batch_id"),
+        Index(
+            "uq_rebalance_claim_open",
+            "portfolio_id",
+            unique=True,
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
+    scheduled_for: Mapped[datetime] = mapped_column(primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("rebalance_batch.id", ondelete="CASCADE"))
+    claimed_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class DriftWatchRow(Base):
+    """A portfolio that has left its drift band and has not come back well inside it since."""
+
+    __tablename__ = "drift_watch"
+
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
+    left_band_at: Mapped[datetime]
+
+
 class RebalanceRow(Base):
-    """One attempt under way or finished; an account has one active at most."""
+    """One attempt under way or finished; a portfolio has one active at most.
+
+    An account has several active ones only where one run trades them together, under one lease.
+    """
 
     __tablename__ = "rebalance"
     __table_args__ = (
@@ -176,7 +230,8 @@ class RebalanceRow(Base):
             unique=True,
             postgresql_where=text("scheduled_for IS NOT NULL"),
         ),
-        Index("uq_rebalance_active", "account_id", unique=True, postgresql_where=text("status = 'active'")),
+        Index("uq_rebalance_active", "portfolio_id", unique=True, postgresql_where=text("status = 'active'")),
+        Index("ix_rebalance_active_on_account", "account_id", postgresql_where=text("status = 'active'")),
     )
 
     id: Mapped[UUID] = _id()
@@ -250,7 +305,11 @@ class PortfolioPositionRow(Base):
 
 
 class OrderIntentRow(Base):
-    """An order that was planned, and what became of it."""
+    """An order that was planned, and what became of it.
+
+    One without a portfolio is a net order: it carries what the orders of several portfolios, `netted_into` it, have
+    left to trade at the venue.
+    """
 
     __tablename__ = "order_intent"
     __table_args__ = (
@@ -260,7 +319,12 @@ class OrderIntentRow(Base):
         _finite("price", "> 0"),
         _finite("limit_price", "> 0"),
         CheckConstraint("sequence >= 0", name="sequence_valid"),
+        CheckConstraint(
+            "(rebalance_id IS NULL) = (portfolio_id IS NULL) AND (netted_into IS NULL OR rebalance_id IS NOT NULL)",
+            name="owner_is_whole",
+        ),
         UniqueConstraint("rebalance_id", "sequence"),
+        Index("ix_order_intent_netted_into", "netted_into", postgresql_where=text("netted_into IS NOT NULL")),
         Index(
             "uq_order_intent_venue_order",
             "account_id",
@@ -278,9 +342,9 @@ class OrderIntentRow(Base):
     )
 
     id: Mapped[UUID] = _id()
-    rebalance_id: Mapped[UUID] = mapped_column(ForeignKey("rebalance.id", ondelete="CASCADE"))
+    rebalance_id: Mapped[UUID | None] = mapped_column(ForeignKey("rebalance.id", ondelete="CASCADE"))
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="RESTRICT"))
-    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"))
+    portfolio_id: Mapped[UUID | None] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"))
     sequence: Mapped[int]
     client_order_id: Mapped[str] = mapped_column(unique=True)
     symbol: Mapped[str]
@@ -297,6 +361,7 @@ class OrderIntentRow(Base):
     not_after: Mapped[datetime | None]
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = _created()
+    netted_into: Mapped[UUID | None] = mapped_column(ForeignKey("order_intent.id", ondelete="CASCADE"))
 
 
 FILLS_WITHIN_ORDER = "fills_stay_within_the_order"
@@ -384,6 +449,8 @@ class RebalanceHistoryRow(Base):
         _finite("total_value_traded", ">= 0"),
         _finite("portfolio_value", "> '-Infinity'"),
         _finite("fees_paid", "> '-Infinity'"),
+        _finite("value_crossed", ">= 0"),
+        _finite("fees_saved", ">= 0"),
         Index("ix_rebalance_history_of_portfolio", "portfolio_id", text("executed_at DESC")),
         Index("ix_rebalance_history_newest", text("executed_at DESC")),
     )
@@ -407,6 +474,30 @@ class RebalanceHistoryRow(Base):
     price_source: Mapped[str]
     plan_hash: Mapped[str | None]
     dagster_run_id: Mapped[str | None]
+    value_crossed: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    fees_saved: Mapped[Decimal] = mapped_column(server_default=text("0"))
+
+
+class NotificationRow(Base):
+    """What is to be told to people; `next_attempt_at` is empty once it was sent or given up."""
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        _one_of("kind", *NotificationKind),
+        CheckConstraint("attempts >= 0", name="attempts_valid"),
+        Index("ix_notification_waiting", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = _id()
+    kind: Mapped[str]
+    subject: Mapped[str]
+    title: Mapped[str]
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
 
 
 class ActivityLogRow(Base):
