@@ -120,10 +120,13 @@ class Order:
 
     `price` is what the plan expected (bid or ask), `limit_price` the worst price that is accepted, both in quote
     currency. `sequence` is its place in the plan. `reason` says why it was denied, rejected or not finished.
+
+    A net order has no rebalance of its own: it carries what orders of several portfolios of one account, `netted_into`
+    it, have left to trade.
     """
 
     id: UUID
-    rebalance_id: UUID
+    rebalance_id: UUID | None
     sequence: int
     client_order_id: str
     symbol: str
@@ -137,6 +140,7 @@ class Order:
     venue_order_id: str | None = None
     reason: str | None = None
     not_after: datetime | None = None
+    netted_into: UUID | None = None
     fills: tuple[Fill, ...] = ()
 
     @property
