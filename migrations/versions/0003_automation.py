@@ -111,6 +111,7 @@ def _orders() -> None:
     for column in ("rebalance_id", "portfolio_id"):
         op.alter_column("order_intent", column, nullable=True)
     op.add_column("order_intent", sa.Column("netted_into", sa.Uuid(), nullable=True))
+    op.add_column("order_intent", sa.Column("netted_quantity", sa.Numeric(), nullable=True))
     op.create_foreign_key(
         op.f("fk_order_intent_netted_into"),
         "order_intent",
@@ -130,6 +131,11 @@ def _orders() -> None:
         op.f("ck_order_intent_owner_is_whole"),
         "order_intent",
         "(rebalance_id IS NULL) = (portfolio_id IS NULL) AND (netted_into IS NULL OR rebalance_id IS NOT NULL)",
+    )
+    op.create_check_constraint(
+        op.f("ck_order_intent_netted_quantity_valid"),
+        "order_intent",
+        "(netted_into IS NULL) = (netted_quantity IS NULL) AND netted_quantity > 0 AND netted_quantity <= quantity",
     )
     op.drop_constraint(op.f("ck_order_intent_state_known"), "order_intent")
     op.create_check_constraint(op.f("ck_order_intent_state_known"), "order_intent", f"state IN ({_STATES})")

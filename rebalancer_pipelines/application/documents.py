@@ -121,7 +121,7 @@ def left_alone_document(skipped: Mapping[str, Any], valuation_currency: Currency
     }
 
 
-def orders_of_record(plan: Mapping[str, Any] | None, orders: list[Order]) -> list[Document]:
+def orders_of_record(plan: Mapping[str, Any] | None, orders: Sequence[Order]) -> list[Document]:
     """The `orders` of a history row: every order, then every currency that was left alone with its reason.
 
     The valuation currency is not listed: it settles every order.
@@ -164,6 +164,8 @@ def history_document(portfolio: str, record: RebalanceRecord) -> Document:
         "orders_failed": record.orders_failed,
         "total_value_traded": plain(record.total_value_traded),
         "fees_paid": plain(record.fees_paid),
+        "value_crossed": plain(record.value_crossed),
+        "fees_saved": plain(record.fees_saved),
         "orders": record.orders,
         "errors": record.errors,
         "triggered_by": record.triggered_by.value,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
-from rebalancer_pipelines.domain.order import Fill, Order, OrderSide
+from rebalancer_pipelines.domain.order import Fill, LiquiditySide, Order, OrderSide
 from rebalancer_pipelines.domain.values import EXACT, ZERO, exact_sum, floor_to
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -125,13 +125,13 @@ def _owner(order: Order) -> UUID:
 
 
 def split_fill(fill: Fill, riders: Sequence[Order]) -> dict[UUID, Fill]:
-    """A net order's fill as fills of the orders that ride on it, by what each has left: quantity, money and fee.
+    """A net order's fill as fills of the orders that ride on it, by what each waits for: quantity, money and fee.
 
-    Every amount is shared out to its last digit; an order whose share is nothing gets no fill. What is left of them
-    must sum to no less than the fill.
+    Every amount is shared out to its last digit; an order whose share is nothing gets no fill. What they wait for must
+    sum to no less than the fill.
     """
     names = {order.id: order.client_order_id for order in riders}
-    waiting = {order.id: EXACT.subtract(order.quantity, order.filled_quantity) for order in riders}
+    waiting = {order.id: _waits_for(order) for order in riders}
     grid = min(_unit(quantity) for quantity in (fill.quantity, *waiting.values()))
     quantities = {key: q for key, q in share_out(fill.quantity, waiting, grid).items() if q}
     notionals = share_out(fill.notional, quantities, _unit(fill.notional))
@@ -146,6 +146,12 @@ def split_fill(fill: Fill, riders: Sequence[Order]) -> dict[UUID, Fill]:
         )
         for key, quantity in quantities.items()
     }
+
+
+def _waits_for(rider: Order) -> Decimal:
+    """What of its part in the net order has not traded yet."""
+    traded = exact_sum(fill.quantity for fill in rider.fills if fill.liquidity_side is not LiquiditySide.INTERNAL)
+    return EXACT.subtract(rider.netted_quantity or ZERO, traded)
 
 
 def share_out(amount: Decimal, weights: Mapping[_Key, Decimal], unit: Decimal) -> dict[_Key, Decimal]:

@@ -122,7 +122,7 @@ class Order:
     currency. `sequence` is its place in the plan. `reason` says why it was denied, rejected or not finished.
 
     A net order has no rebalance of its own: it carries what orders of several portfolios of one account, `netted_into`
-    it, have left to trade.
+    it, have left to trade at the venue, each its `netted_quantity`.
     """
 
     id: UUID
@@ -141,6 +141,7 @@ class Order:
     reason: str | None = None
     not_after: datetime | None = None
     netted_into: UUID | None = None
+    netted_quantity: Decimal | None = None
     fills: tuple[Fill, ...] = ()
 
     @property

@@ -101,7 +101,8 @@ class RebalancePolicy:
 class Portfolio:
     """What somebody wants to hold: target weights, and when and how to return to them.
 
-    `anchor_at` is the moment from which due times are counted.
+    `anchor_at` is the moment from which due times are counted. One that is paused is left alone by everything that runs
+    by itself, since it failed too often; a person may still rebalance it.
     """
 
     id: UUID
@@ -119,6 +120,9 @@ class Portfolio:
     next_rebalance_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    paused_at: datetime | None = None
+    paused_reason: str | None = None
+    failures_in_a_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from rebalancer_pipelines.domain.errors import DenialReason
-from rebalancer_pipelines.domain.values import Currency
+from rebalancer_pipelines.domain.values import ZERO, Currency
 
 
 class TriggeredBy(StrEnum):
@@ -66,6 +66,14 @@ class Rebalance:
         return Lease(self.account_id, self.epoch)
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a rebalance is, and whether it moves money at all."""
+
+    portfolio_id: UUID
+    dry_run: bool
+
+
 class PositionPhase(StrEnum):
     """Whether a position was seen before the orders of a rebalance or after them."""
 
@@ -93,7 +101,8 @@ class RebalanceRecord:
     `orders` is JSON (Decimals as strings): every order with its fills, then every currency left alone, state SKIPPED,
     with its reason. `errors` is None when nothing went wrong, else a list of
     `{code, message}`. `portfolio_value` is None when the attempt ended before it was known. `price_source` says
-    whether the prices were of a recording.
+    whether the prices were of a recording. `value_crossed` is what of the traded value changed hands inside the
+    account, `fees_saved` what the venue would have taken for it.
     """
 
     id: UUID
@@ -115,3 +124,5 @@ class RebalanceRecord:
     price_source: str
     plan_hash: str | None
     dagster_run_id: str | None
+    value_crossed: Decimal = ZERO
+    fees_saved: Decimal = ZERO

@@ -308,7 +308,7 @@ class OrderIntentRow(Base):
     """An order that was planned, and what became of it.
 
     One without a portfolio is a net order: it carries what the orders of several portfolios, `netted_into` it, have
-    left to trade at the venue.
+    left to trade at the venue, each its `netted_quantity`.
     """
 
     __tablename__ = "order_intent"
@@ -322,6 +322,10 @@ class OrderIntentRow(Base):
         CheckConstraint(
             "(rebalance_id IS NULL) = (portfolio_id IS NULL) AND (netted_into IS NULL OR rebalance_id IS NOT NULL)",
             name="owner_is_whole",
+        ),
+        CheckConstraint(
+            "(netted_into IS NULL) = (netted_quantity IS NULL) AND netted_quantity > 0 AND netted_quantity <= quantity",
+            name="netted_quantity_valid",
         ),
         UniqueConstraint("rebalance_id", "sequence"),
         Index("ix_order_intent_netted_into", "netted_into", postgresql_where=text("netted_into IS NOT NULL")),
@@ -362,6 +366,7 @@ class OrderIntentRow(Base):
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = _created()
     netted_into: Mapped[UUID | None] = mapped_column(ForeignKey("order_intent.id", ondelete="CASCADE"))
+    netted_quantity: Mapped[Decimal | None]
 
 
 FILLS_WITHIN_ORDER = "fills_stay_within_the_order"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unavailable
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
 from rebalancer_pipelines.adapters.postgres.repositories.activity import PostgresActivityLog
+from rebalancer_pipelines.adapters.postgres.repositories.claims import PostgresClaims
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
 from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
 from rebalancer_pipelines.adapters.postgres.repositories.ledger import PostgresLedger
@@ -21,6 +22,7 @@ from rebalancer_pipelines.adapters.postgres.repositories.rebalances import Postg
 from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
+    Claims,
     History,
     KillSwitch,
     Ledger,
@@ -46,6 +48,7 @@ class PostgresUnitOfWork:
         self._session = Session(engine, expire_on_commit=False, execution_options=_AS_STORED)
         self.accounts: Accounts = PostgresAccounts(self._session)
         self.portfolios: Portfolios = PostgresPortfolios(self._session)
+        self.claims: Claims = PostgresClaims(self._session)
         self.ledger: Ledger = PostgresLedger(self._session)
         self.rebalances: Rebalances = PostgresRebalances(self._session)
         self.orders: Orders = PostgresOrders(self._session)

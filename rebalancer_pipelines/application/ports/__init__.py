@@ -11,6 +11,7 @@ from rebalancer_pipelines.application.ports.clock import Clock
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
+    Claims,
     History,
     KillSwitch,
     Ledger,
@@ -42,6 +43,7 @@ __all__ = [
     "Accounts",
     "Acknowledgement",
     "ActivityLog",
+    "Claims",
     "Clearance",
     "Clock",
     "History",

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
 from rebalancer_pipelines.domain.market import PriceMark
@@ -16,6 +17,7 @@ from rebalancer_pipelines.domain.order import Fill, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Holding, Portfolio, TradingState
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
+    Owner,
     PositionPhase,
     Rebalance,
     RebalanceRecord,
@@ -144,6 +146,80 @@ class Portfolios(Protocol):
         """Move both times; None leaves the stored one as it is."""
         ...
 
+    def by_ids(self, portfolio_ids: Collection[UUID]) -> Sequence[Portfolio]:
+        """Those of the portfolios that are there, by name."""
+        ...
+
+    def enabled(self, limit: int) -> Sequence[Portfolio]:
+        """Those that rebalance by themselves, the oldest first, so many at most."""
+        ...
+
+    def count_failure(self, portfolio_id: UUID) -> int:
+        """Count one more failure and return how many there were in a row."""
+        ...
+
+    def forgive_failures(self, portfolio_id: UUID) -> None:
+        """Count failures from nothing again."""
+        ...
+
+    def pause(self, portfolio_id: UUID, reason: str, now: datetime) -> None:
+        """Keep everything that runs by itself away from it."""
+        ...
+
+    def resume(self, portfolio_id: UUID) -> None:
+        """Let it be rebalanced by itself again, and count failures from nothing."""
+        ...
+
+
+class Claims(Protocol):
+    """Due times that were taken up."""
+
+    def lock_due(
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        only: Collection[UUID] | None = None,
+        served: Collection[UUID] = (),
+        served_until: datetime | None = None,
+        withheld: Collection[UUID] = (),
+    ) -> Sequence[Due]:
+        """Portfolios that are due and that nobody has taken up, the longest due first; others' locks are passed over.
+
+        Paused ones and those that are not enabled are never due. `served` are left out, unless they have been due since
+        `served_until`; `withheld` always are. They stay locked until this transaction ends.
+        """
+        ...
+
+    def open(
+        self, triggered_by: TriggeredBy, taken: Sequence[tuple[Due, datetime]], now: datetime
+    ) -> ClaimedBatch | None:
+        """Claim the due times of locked portfolios in one batch, and give each its next.
+
+        A due time that was claimed before is left out; None when nothing is left.
+        """
+        ...
+
+    def of_batch(self, batch_id: UUID) -> ClaimedBatch | None:
+        """What of a batch has no outcome yet; None when all has."""
+        ...
+
+    def waiting(self, claimed_before: datetime) -> Sequence[tuple[UUID, TriggeredBy]]:
+        """Batches with claims from before that moment which have no outcome yet, the oldest first."""
+        ...
+
+    def move_to_new_batch(self, batch_id: UUID, now: datetime) -> ClaimedBatch | None:
+        """Give what is left of a batch another try, as a batch of its own."""
+        ...
+
+    def finish(self, portfolio_ids: Collection[UUID], answered_until: datetime, now: datetime) -> None:
+        """End the portfolios' claims on due times up to `answered_until`."""
+        ...
+
+    def database_clock(self) -> datetime:
+        """The database's present."""
+        ...
+
 
 class Ledger(Protocol):
     """The append-only ledger."""
@@ -189,6 +265,10 @@ class Rebalances(Protocol):
 
     def by_id(self, rebalance_id: UUID) -> Rebalance:
         """The rebalance; it must exist."""
+        ...
+
+    def owners(self, rebalance_ids: Collection[UUID]) -> Mapping[UUID, Owner]:
+        """Whose each of these rebalances is."""
         ...
 
     def active_on(self, account_id: UUID) -> Sequence[Rebalance]:
@@ -255,8 +335,40 @@ class Orders(Protocol):
         """Store new intents, all PLANNED."""
         ...
 
+    def add_net(
+        self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool
+    ) -> Sequence[Order]:
+        """Store a net order, PLANNED, and let the orders ride on it, each with its part; returns those."""
+        ...
+
+    def riders(self, net_order_id: UUID) -> Sequence[Order]:
+        """The orders that ride on a net order, with their fills."""
+        ...
+
+    def net_order(self, order_id: UUID) -> Order:
+        """A net order with its fills."""
+        ...
+
     def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
         """All orders with their fills, in the plan's sequence."""
+        ...
+
+    def of_rebalances(self, rebalance_ids: Collection[UUID]) -> Sequence[Order]:
+        """All orders of several rebalances with their fills, each plan in its sequence."""
+        ...
+
+    def book_parts(self, account_id: UUID, parts: Sequence[tuple[Order, Fill]]) -> Sequence[UUID]:
+        """Store what orders have traded inside the account or as parts of a net order's fills; returns the fills' ids.
+
+        A PLANNED one is NETTED from then on.
+        """
+        ...
+
+    def end_many(self, ended: Sequence[tuple[Order, OrderState, str | None]]) -> None:
+        """End orders that ride on a net order or were never sent, each as given and with its reason.
+
+        Raises `LeaseLostError` when one is no longer in the state that was read.
+        """
         ...
 
     def possibly_at_venue(self, account_id: UUID) -> Sequence[Order]:
@@ -355,6 +467,7 @@ class UnitOfWork(Protocol):
 
     accounts: Accounts
     portfolios: Portfolios
+    claims: Claims
     ledger: Ledger
     rebalances: Rebalances
     orders: Orders

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rebalancer_pipelines.application.ports import Clearance, Ports, UnitOfWork
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.portfolio import TradingState
-from rebalancer_pipelines.domain.rebalance import Rebalance
+from rebalancer_pipelines.domain.rebalance import Lease
 
 
-def clearance_for(ports: Ports, rebalance: Rebalance) -> Clearance:
+def clearance_for(ports: Ports, lease: Lease) -> Clearance:
     """What a venue calls when an order is ready to leave.
 
     It raises `DeniedError` (KILLED, ACCOUNT_HALTED, LIVE_DISABLED), or `LeaseLostError` when another worker holds the
@@ -18,9 +18,9 @@ def clearance_for(ports: Ports, rebalance: Rebalance) -> Clearance:
     def clear() -> None:
         check_kill_file(ports)
         with ports.transactions() as work:
-            work.accounts.fence(rebalance.lease)
+            work.accounts.fence(lease)
             check_kill_switch(work)
-            account = work.accounts.by_id(rebalance.account_id)
+            account = work.accounts.by_id(lease.account_id)
         if account.trading_state is TradingState.HALTED:
             raise halted(account.name, account.trading_state_reason)
         if ports.dry_run_only or not (account.is_paper or account.live_trading):

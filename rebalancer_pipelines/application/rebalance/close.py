@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from rebalancer_pipelines.application.documents import error_document, orders_of_record
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
+from rebalancer_pipelines.application.rebalance.net_orders import outcome_of_rider
 from rebalancer_pipelines.domain.calendar import next_due
 from rebalancer_pipelines.domain.errors import DenialReason
-from rebalancer_pipelines.domain.order import Order, OrderState
+from rebalancer_pipelines.domain.market import FeeSchedule
+from rebalancer_pipelines.domain.order import LiquiditySide, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Portfolio
-from rebalancer_pipelines.domain.rebalance import Rebalance, RebalanceRecord
+from rebalancer_pipelines.domain.rebalance import Rebalance, RebalanceRecord, TriggeredBy
 from rebalancer_pipelines.domain.values import EXACT, ZERO, exact_sum
 
 _TRADED = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
+_BY_ITSELF = frozenset({TriggeredBy.SCHEDULER, TriggeredBy.SENSOR})
+
+FAILURES_THAT_PAUSE = 5
+"""So many attempts that failed one after the other keep everything that runs by itself from a portfolio."""
 
 
 def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | None = None) -> RebalanceRecord:
@@ -33,7 +40,15 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
         for order in work.orders.of_rebalance(rebalance.id):
             _abandon(work, order, rebalance)
         portfolio = work.portfolios.by_id(rebalance.portfolio_id)
-        record = _record(work, work.rebalances.by_id(rebalance.id), portfolio, error, now)
+        record = record_of(
+            work.rebalances.by_id(rebalance.id),
+            portfolio,
+            work.orders.of_rebalance(rebalance.id),
+            work.rebalances.plan_document(rebalance.id),
+            error,
+            price_source=work.accounts.by_id(rebalance.account_id).price_source,
+            now=now,
+        )
         store_record(work, portfolio, record)
         work.accounts.release_lease(rebalance.lease)
         work.commit()
@@ -41,7 +56,7 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
 
 
 def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
-    """Store a history row and move the portfolio's times with it.
+    """Store a history row, and move the portfolio's times, its claim and its count of failures with it.
 
     A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
     that has come; one still ahead stays where the interval put it.
@@ -54,23 +69,68 @@ def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord
             portfolio.interval, anchor=portfolio.anchor_at, after=record.executed_at, zone=portfolio.time_zone
         )
     work.portfolios.mark_rebalanced(portfolio.id, record.executed_at if done else None, upcoming)
+    answered = answered_until(record)
+    if answered is not None:
+        work.claims.finish([portfolio.id], answered, record.executed_at)
+    count_failures(work, portfolio, record)
+
+
+def answered_until(record: RebalanceRecord) -> datetime | None:
+    """Up to which due time an attempt answers the portfolio's claims.
+
+    An attempt for a due time answers it however it ended. Any other answers what was due when it began, if it went
+    through and moved money.
+    """
+    if record.scheduled_for is not None:
+        return record.scheduled_for
+    began_at = record.executed_at - timedelta(milliseconds=record.duration_ms)
+    return began_at if record.success and not record.dry_run else None
+
+
+def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
+    """Pause a portfolio that has failed too often in a row by itself; a success forgives what was before it."""
+    if record.success:
+        if portfolio.failures_in_a_row:
+            work.portfolios.forgive_failures(portfolio.id)
+        return
+    if record.triggered_by not in _BY_ITSELF or portfolio.paused_at is not None:
+        return
+    count = work.portfolios.count_failure(portfolio.id)
+    if count >= FAILURES_THAT_PAUSE:
+        newest = (record.errors or [{"code": "UNEXPECTED", "message": "no reason was given"}])[0]
+        reason = f"{count} attempts in a row failed; the last: {newest['code']}: {newest['message']}"
+        work.portfolios.pause(portfolio.id, reason, record.executed_at)
+        work.activity.add("portfolio.paused", portfolio.name, {"reason": reason}, record.executed_at)
 
 
 def _abandon(work: UnitOfWork, order: Order, rebalance: Rebalance) -> None:
-    if order.state is OrderState.PLANNED:
+    if order.state is OrderState.NETTED:
+        work.orders.end_many([outcome_of_rider(work, order)])
+    elif order.state is OrderState.PLANNED:
         work.orders.move(order, OrderState.VOID, reason="the rebalance ended before this order was sent")
     elif rebalance.dry_run and order.state is OrderState.SENDING:
         work.orders.move(order, OrderState.REJECTED, reason="the dry run ended before this order was simulated")
 
 
-def _record(
-    work: UnitOfWork, rebalance: Rebalance, portfolio: Portfolio, error: BaseException | None, now: datetime
+def record_of(
+    rebalance: Rebalance,
+    portfolio: Portfolio,
+    orders: Sequence[Order],
+    plan_document: Mapping[str, Any] | None,
+    error: BaseException | None,
+    *,
+    price_source: str,
+    now: datetime,
+    fees: FeeSchedule | None = None,
 ) -> RebalanceRecord:
-    orders = list(work.orders.of_rebalance(rebalance.id))
+    """What stays of an attempt. `fees` None: what crossing has saved is not known any more."""
     errors = [error_document(error)] if error is not None else []
     errors.extend(_order_errors(orders))
     executed = [order for order in orders if order.fills]
     failed = [order for order in orders if order.state not in _TRADED]
+    crossed = exact_sum(
+        fill.notional for order in orders for fill in order.fills if fill.liquidity_side is LiquiditySide.INTERNAL
+    )
     return RebalanceRecord(
         id=rebalance.id,
         portfolio_id=portfolio.id,
@@ -84,17 +144,19 @@ def _record(
         orders_failed=len(failed),
         total_value_traded=exact_sum(order.filled_notional for order in orders),
         fees_paid=_fees(orders, portfolio),
-        orders=orders_of_record(work.rebalances.plan_document(rebalance.id), orders),
+        orders=orders_of_record(plan_document, orders),
         errors=errors or None,
         triggered_by=rebalance.triggered_by,
         duration_ms=max(0, int((now - rebalance.started_at).total_seconds() * 1000)),
-        price_source=work.accounts.by_id(rebalance.account_id).price_source,
+        price_source=price_source,
         plan_hash=rebalance.plan_hash,
         dagster_run_id=rebalance.dagster_run_id,
+        value_crossed=crossed,
+        fees_saved=EXACT.multiply(crossed, fees.taker) if fees else ZERO,
     )
 
 
-def _order_errors(orders: list[Order]) -> list[dict[str, Any]]:
+def _order_errors(orders: Sequence[Order]) -> list[dict[str, Any]]:
     return [
         {
             "code": _code(order),
@@ -113,7 +175,7 @@ def _code(order: Order) -> str:
     return f"ORDER_{order.state.value}"
 
 
-def _fees(orders: list[Order], portfolio: Portfolio) -> Decimal:
+def _fees(orders: Sequence[Order], portfolio: Portfolio) -> Decimal:
     """Fees in valuation currency; one taken in units of a market's base counts at that order's average price."""
     paid = ZERO
     for order in orders:

@@ -1,46 +1,27 @@
-"""Execution: sells first, then buys from what the sells really brought.
-
-Orders of one side leave one after the other and are settled together, as long as the money covers each of them at its
-limit whatever becomes of the others. One whose fate is unclear is settled before anything else leaves.
-"""
+"""Execution: sells first, then buys from what the sells really brought."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 
 from rebalancer_pipelines.application.books import portfolio_holdings
-from rebalancer_pipelines.application.ports import (
-    Accepted,
-    Acknowledgement,
-    OrderTicket,
-    Ports,
-    Rejected,
-    Unclear,
-    Venue,
-    Withheld,
-)
-from rebalancer_pipelines.application.rebalance.clearance import clearance_for
+from rebalancer_pipelines.application.ports import Ports, Venue
 from rebalancer_pipelines.application.rebalance.dry_run_venue import DryRunVenue
+from rebalancer_pipelines.application.rebalance.order_run import OrderRun
 from rebalancer_pipelines.application.rebalance.quotes import Quotes
 from rebalancer_pipelines.application.rebalance.risk_limits import portfolio_within_limits
-from rebalancer_pipelines.application.rebalance.settle import settle_orders
 from rebalancer_pipelines.application.rebalance.stage import Stage, recording_failure
 from rebalancer_pipelines.application.rebalance.value_portfolio import weigh
 from rebalancer_pipelines.application.rebalance.wallet import Wallet
 from rebalancer_pipelines.application.reconcile import check_books, reconcile
-from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
-from rebalancer_pipelines.domain.market import Market, MarketStatus
-from rebalancer_pipelines.domain.order import Order, OrderSide, OrderState
+from rebalancer_pipelines.domain.errors import DeniedError
+from rebalancer_pipelines.domain.order import Order, OrderSide
 from rebalancer_pipelines.domain.portfolio import Holding
-from rebalancer_pipelines.domain.rebalance import PositionPhase, Rebalance, WeighedPosition
-from rebalancer_pipelines.domain.risk import rate_denial, skew_denial
+from rebalancer_pipelines.domain.rebalance import PositionPhase, WeighedPosition
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, value_holdings
 from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum
-
-_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,160 +56,18 @@ def execute_orders(ports: Ports, stage: Stage) -> ExecutedOrders:
         wallet = Wallet(before, fees, reserve=EXACT.multiply(value, policy.cash_reserve))
         if rebalance.dry_run:
             desk = DryRunVenue(venue, planned, fees, ports.clock)
-        execution = _Execution(ports, stage, desk, wallet, Quotes(marks, venue, ports.clock, stage.account.settings))
-        executed = execution.run(planned) if planned else []
+        executed: list[Order] = []
+        denial: DeniedError | None = None
+        if planned:
+            quotes = Quotes(marks, venue, ports.clock, stage.account.settings)
+            run = OrderRun(ports, stage.account, rebalance.lease, desk, wallet, quotes, dry_run=rebalance.dry_run)
+            for side in (OrderSide.SELL, OrderSide.BUY):
+                run.send([order for order in planned if order.side is side])
+            executed, denial = [run.ended[order.id] for order in planned], run.denial
         outcome = _record_outcome(ports, stage, venue, executed, wallet)
-        if execution.denial is not None:
-            raise execution.denial
+        if denial is not None:
+            raise denial
     return outcome
-
-
-class _Execution:
-    """One run over a plan's orders. `denial` is set by what keeps every further order from leaving."""
-
-    def __init__(self, ports: Ports, stage: Stage, desk: Venue, wallet: Wallet, quotes: Quotes) -> None:
-        self.denial: DeniedError | None = None
-        self._ports = ports
-        self._stage = stage
-        self._rebalance: Rebalance = stage.rebalance
-        self._desk = desk
-        self._wallet = wallet
-        self._quotes = quotes
-        self._on_their_way: list[Order] = []
-        self._ended: dict[int, Order] = {}
-        self._skew = timedelta(0)
-
-    def run(self, planned: Sequence[Order]) -> list[Order]:
-        """Send and settle; returns every order as it ended, in the plan's sequence."""
-        self._check_clock()
-        markets = self._desk.markets()
-        for side in (OrderSide.SELL, OrderSide.BUY):
-            orders = [order for order in planned if order.side is side]
-            for place, order in enumerate(orders):
-                self._take_up(order, markets.get(order.symbol), [later.symbol for later in orders[place + 1 :]])
-            self._settle()
-        return [self._ended[order.sequence] for order in planned]
-
-    def _check_clock(self) -> None:
-        if not self._rebalance.dry_run:
-            self._skew = self._desk.clock_skew()
-            self.denial = skew_denial(self._skew)
-
-    def _take_up(self, order: Order, market: Market | None, still_to_come: list[str]) -> None:
-        if (reason := self._stopped_by()) is not None:
-            self._end(self._give_up(order, OrderState.VOID, reason))
-            return
-        if market is None:
-            gone = DeniedError(
-                DenialReason.PAIR_HALTED, f"market {order.symbol} is no longer listed; change the weights"
-            )
-            self._end(self._give_up(order, OrderState.DENIED, str(gone)))
-            return
-        if not self._wallet.covers(order):
-            # What is on its way may cost less than its limit: only then is this one cut.
-            self._settle()
-        denial = self._denial_of(order, market, still_to_come)
-        fitting = self._wallet.fit(order, market)
-        if denial is None and fitting is None:
-            denial = DeniedError(
-                DenialReason.DUST_SKIPPED,
-                "the sells before it brought too little to pay for it above the venue's minimum of "
-                f"{market.min_amount} {market.base_currency} or {market.min_notional} {market.quote_currency}",
-            )
-        if denial is not None or fitting is None:
-            self._end(self._give_up(order, OrderState.DENIED, str(denial)))
-            return
-        self._send(order, fitting)
-
-    def _stopped_by(self) -> str | None:
-        unresolved = next((o for o in self._ended.values() if not o.state.is_terminal), None)
-        if unresolved is not None:
-            return f"order {unresolved.client_order_id} before it is {unresolved.state.value}"
-        return str(self.denial) if self.denial is not None else None
-
-    def _denial_of(self, order: Order, market: Market, still_to_come: list[str]) -> DeniedError | None:
-        if market.status is not MarketStatus.ONLINE:
-            return DeniedError(
-                DenialReason.PAIR_HALTED, f"market {market.symbol} is {market.status.value}; wait until it is online"
-            )
-        return self._rate_denial() or self._quotes.denial_of(order, still_to_come)
-
-    def _rate_denial(self) -> DeniedError | None:
-        account = self._stage.account
-        if self._rebalance.dry_run or account.settings.max_orders_per_run is None:
-            return None
-        with self._ports.transactions() as work:
-            return rate_denial(work.orders.count_sent(account.id, self._ports.clock.now() - _MINUTE))
-
-    def _give_up(self, order: Order, state: OrderState, reason: str) -> Order:
-        with self._ports.transactions() as work:
-            work.accounts.fence(self._rebalance.lease)
-            order = work.orders.move(order, state, reason=reason)
-            work.commit()
-        return order
-
-    def _send(self, planned: Order, fitting: Order) -> None:
-        """Make the intent durable as it will be sent, send it once, and write down what came of it."""
-        settings = self._stage.account.settings
-        not_after = self._ports.clock.now() + self._skew + settings.not_after
-        with self._ports.transactions() as work:
-            work.accounts.renew_lease(self._rebalance.lease, settings.lease)
-            order = work.orders.move(
-                planned,
-                OrderState.SENDING,
-                quantity=fitting.quantity,
-                limit_price=fitting.limit_price,
-                not_after=not_after,
-            )
-            work.commit()
-        ticket = OrderTicket(
-            client_order_id=order.client_order_id,
-            symbol=order.symbol,
-            side=order.side,
-            quantity=order.quantity,
-            limit_price=order.limit_price,
-            not_after=not_after,
-        )
-        self._record(order, self._desk.submit(ticket, clearance_for(self._ports, self._rebalance)))
-
-    def _record(self, order: Order, answer: Acknowledgement) -> None:
-        with self._ports.transactions() as work:
-            work.accounts.fence(self._rebalance.lease)
-            if isinstance(answer, Accepted) and work.orders.has_venue_order(order, answer.venue_order_id):
-                answer = Unclear("the venue answered with the id of another order")
-            match answer:
-                case Rejected(reason):
-                    order = work.orders.move(order, OrderState.REJECTED, reason=reason)
-                case Withheld(denial):
-                    order = work.orders.move(order, OrderState.REJECTED, reason=str(denial))
-                    self.denial = denial
-                case Accepted(venue_order_id):
-                    order = work.orders.move(order, OrderState.OPEN, venue_order_id=venue_order_id)
-                case Unclear(reason):
-                    order = work.orders.move(order, OrderState.UNKNOWN, reason=reason)
-            work.commit()
-        if order.state.is_terminal:
-            self._end(order)
-            return
-        self._wallet.send(order)
-        self._on_their_way.append(order)
-        if order.state is OrderState.UNKNOWN:
-            self._settle()
-
-    def _settle(self) -> None:
-        if not self._on_their_way:
-            return
-        settled = settle_orders(
-            self._ports, self._stage.account, self._rebalance.lease, self._desk, self._on_their_way, wait=True
-        )
-        self._on_their_way = []
-        for order in settled:
-            if order.state.is_terminal:
-                self._wallet.settle(order)
-            self._end(order)
-
-    def _end(self, order: Order) -> None:
-        self._ended[order.sequence] = order
 
 
 def _record_outcome(

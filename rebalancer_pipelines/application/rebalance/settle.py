@@ -11,6 +11,7 @@ from uuid import UUID
 from rebalancer_pipelines.application.freeze import freeze_within
 from rebalancer_pipelines.application.lease import renew_lease
 from rebalancer_pipelines.application.ports import OrderReference, Ports, UnitOfWork, Venue, VenueOrder
+from rebalancer_pipelines.application.rebalance.net_orders import book_net_fills
 from rebalancer_pipelines.application.reconcile import list_amounts, look_for_change
 from rebalancer_pipelines.domain.errors import VenueUnreachableError
 from rebalancer_pipelines.domain.ledger import fill_entries
@@ -141,6 +142,9 @@ def _adopt(
 
 
 def _book_fills(work: UnitOfWork, lease: Lease, order: Order, shown: VenueOrder) -> None:
+    if order.rebalance_id is None:
+        book_net_fills(work, lease.account_id, order, shown.fills)
+        return
     new = work.orders.add_fills(order, lease.account_id, shown.fills)
     rebalance = work.rebalances.by_id(order.rebalance_id)
     if rebalance.dry_run or not new:

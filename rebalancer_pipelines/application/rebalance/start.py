@@ -9,32 +9,28 @@ from uuid import uuid4
 
 from rebalancer_pipelines.application.books import claim_for_sole_portfolio
 from rebalancer_pipelines.application.documents import error_document
-from rebalancer_pipelines.application.key_permissions import check_permissions
-from rebalancer_pipelines.application.lease import release_lease, sleep_holding, take_lease
+from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports, Venue
-from rebalancer_pipelines.application.rebalance.clearance import check_kill_file, check_kill_switch, halted
 from rebalancer_pipelines.application.rebalance.close import store_record
-from rebalancer_pipelines.application.rebalance.recover import recover_account
+from rebalancer_pipelines.application.rebalance.hold import hold_account
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
 from rebalancer_pipelines.application.reconcile import check_books, check_unallocated, reconcile
 from rebalancer_pipelines.application.trading_mode import TradingMode, mode_of
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, InvalidInputError
 from rebalancer_pipelines.domain.ledger import Books
-from rebalancer_pipelines.domain.portfolio import Account, Holdings, Portfolio, TradingState
+from rebalancer_pipelines.domain.portfolio import Account, Holdings, Portfolio
 from rebalancer_pipelines.domain.rebalance import Lease, Rebalance, RebalanceRecord, TriggeredBy
-from rebalancer_pipelines.domain.risk import CONFIRMABLE, FAILURES_IN_A_ROW, skew_denial
+from rebalancer_pipelines.domain.risk import CONFIRMABLE
 from rebalancer_pipelines.domain.values import ZERO
-
-_FAILED = frozenset({"INTERRUPTED", "UNEXPECTED", "VENUE_UNREACHABLE", "VenueUnreachable"})
-"""Codes of a history row that count towards opening the circuit, beside those of orders that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RebalanceRequest:
     """What a trigger asks for. `dagster_run_id` makes the request unique together with the portfolio.
 
-    `requested_at`: a rebalance of the same portfolio that has started since then answers the request, too, so that two
-    clicks give one rebalance. `confirmed` are the limits that a person waives for this once.
+    `scheduled_for` is the due time that was claimed, if one was. `requested_at`: a rebalance of the same portfolio that
+    has started since then answers the request, too, so that two clicks give one rebalance. `confirmed` are the limits
+    that a person waives for this once.
     """
 
     portfolio: str
@@ -81,7 +77,10 @@ def start_rebalance(ports: Ports, request: RebalanceRequest) -> AccountState:
     try:
         rebalance, venue = _open(ports, request, portfolio, account, started_at)
     except BaseException as error:
-        _record_refusal(ports, request, portfolio, account, error, started_at)
+        if request.scheduled_for is not None and is_answered(error):
+            _finish_claim(ports, portfolio, request.scheduled_for)
+        else:
+            _record_refusal(ports, request, portfolio, account, error, started_at)
         raise
     stage = Stage(rebalance, portfolio, account)
     with recording_failure(ports, stage):
@@ -100,22 +99,25 @@ def start_rebalance(ports: Ports, request: RebalanceRequest) -> AccountState:
     return AccountState(stage, mode, proof.balances, books, denial_of(ports, stage, check))
 
 
+def is_answered(error: BaseException) -> bool:
+    """Whether a rebalance was refused because another has done what was asked."""
+    return isinstance(error, DeniedError) and error.reason is DenialReason.ALREADY_REBALANCED
+
+
+def _finish_claim(ports: Ports, portfolio: Portfolio, scheduled_for: datetime) -> None:
+    """A due time that another rebalance has answered needs no row of its own."""
+    with ports.transactions() as work:
+        work.claims.finish([portfolio.id], scheduled_for, ports.clock.now())
+        work.commit()
+
+
 def _open(
     ports: Ports, request: RebalanceRequest, portfolio: Portfolio, account: Account, started_at: datetime
 ) -> tuple[Rebalance, Venue]:
-    if account.trading_state is TradingState.HALTED:
-        raise halted(account.name, account.trading_state_reason)
-    if not request.dry_run:
-        _check_switches(ports, account)
-    venue = ports.venues.connect(account)
-    lease = take_lease(ports, account, before_each_try=lambda: _check_unanswered(ports, request, portfolio))
+    lease, venue = hold_account(
+        ports, account, dry_run=request.dry_run, give_up=lambda: _check_unanswered(ports, request, portfolio)
+    )
     try:
-        # Whoever held the account until now may have answered the request.
-        _check_unanswered(ports, request, portfolio)
-        if not request.dry_run:
-            _check_venue(account, venue)
-        recover_account(ports, account, lease, venue, wait=True)
-        _let_fills_settle(ports, account, lease)
         return _start(ports, request, portfolio, lease, started_at), venue
     except BaseException:
         release_lease(ports, lease)
@@ -134,47 +136,6 @@ def _check_unanswered(ports: Ports, request: RebalanceRequest, portfolio: Portfo
             f"portfolio {portfolio.name} was asked for twice: run {other.dagster_run_id} does it, "
             f"since {other.started_at:%H:%M:%S} UTC; look at that one",
         )
-
-
-def _check_switches(ports: Ports, account: Account) -> None:
-    """Raise `DeniedError` (KILLED, CIRCUIT_OPEN) for what keeps a live run from starting at all."""
-    check_kill_file(ports)
-    with ports.transactions() as work:
-        check_kill_switch(work)
-        newest = work.history.newest_live(account.id, FAILURES_IN_A_ROW, account.resumed_at)
-    if account.is_paper:
-        return
-    if len(newest) == FAILURES_IN_A_ROW and all(_has_failed(record) for record in newest):
-        last = (newest[0].errors or [{"message": "no reason was given"}])[0]["message"]
-        raise DeniedError(
-            DenialReason.CIRCUIT_OPEN,
-            f"the last {FAILURES_IN_A_ROW} live runs on account {account.name} failed, limit {FAILURES_IN_A_ROW} "
-            f"(newest: {last}); when that is mended, 'rebalancer resume --account {account.name}'",
-        )
-
-
-def _has_failed(record: RebalanceRecord) -> bool:
-    """Whether an attempt went wrong, rather than being refused before it touched anything."""
-    codes = {error["code"] for error in record.errors or []}
-    return not record.success and bool(codes & _FAILED or any(code.startswith("ORDER_") for code in codes))
-
-
-def _check_venue(account: Account, venue: Venue) -> None:
-    """Raise `DeniedError` for a key that may do too much or too little, or a clock that is far off."""
-    permissions = venue.key_permissions()
-    check_permissions(account.name, permissions)
-    denial = skew_denial(venue.clock_skew())
-    if denial is not None:
-        raise denial
-
-
-def _let_fills_settle(ports: Ports, account: Account, lease: Lease) -> None:
-    """Wait a moment after the account's last fill: balances at the venue may lag behind it."""
-    with ports.transactions() as work:
-        filled_at = work.orders.newest_fill_at(account.id)
-    if filled_at is not None:
-        left = filled_at + account.settings.pause_after_fill - ports.clock.now()
-        sleep_holding(ports, account, lease, min(left, account.settings.pause_after_fill))
 
 
 def _start(

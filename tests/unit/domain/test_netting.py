@@ -164,9 +164,12 @@ def test_two_that_want_each_others_units_need_no_cash() -> None:
 def test_fills_of_a_net_order_are_split_to_the_last_digit(
     quantities: list[Decimal], cents: int, fee_cents: int, cuts: list[int]
 ) -> None:
-    riders = [an_order(number, BUY, quantity) for number, quantity in enumerate(quantities)]
+    riders = [
+        replace(an_order(number, BUY, quantity + 1), netted_quantity=quantity)
+        for number, quantity in enumerate(quantities)
+    ]
     for number, cut in enumerate(cuts):
-        left = exact_sum(rider.quantity - rider.filled_quantity for rider in riders)
+        left = exact_sum(rider.quantity - 1 - rider.filled_quantity for rider in riders)
         quantity = (left * cut / 10**6).quantize(Decimal("0.00000001"))
         if not 0 < quantity <= left:
             continue
@@ -182,5 +185,5 @@ def test_fills_of_a_net_order_are_split_to_the_last_digit(
         riders = [
             replace(rider, fills=(*rider.fills, parts[rider.id])) if rider.id in parts else rider for rider in riders
         ]
-        assert all(rider.filled_quantity <= rider.quantity for rider in riders)
+        assert all(rider.filled_quantity <= rider.quantity - 1 for rider in riders)
         assert all(part.quantity > 0 for part in parts.values())

@@ -78,4 +78,6 @@ def _record(row: RebalanceHistoryRow) -> RebalanceRecord:
         price_source=row.price_source,
         plan_hash=row.plan_hash,
         dagster_run_id=row.dagster_run_id,
+        value_crossed=row.value_crossed,
+        fees_saved=row.fees_saved,
     )

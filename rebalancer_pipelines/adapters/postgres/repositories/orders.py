@@ -7,15 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
-from uuid import UUID
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 import psycopg
-from sqlalchemy import ColumnElement, Select, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Numeric, Select, Text, Uuid, case, func, select, update
+from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from rebalancer_pipelines.adapters.postgres.copying import copy_rows
 from rebalancer_pipelines.adapters.postgres.tables import FILLS_WITHIN_ORDER, FillRow, OrderIntentRow, RebalanceRow
 from rebalancer_pipelines.domain.errors import LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import (
@@ -43,22 +44,111 @@ class PostgresOrders:
         """Store new intents; account, portfolio and dry run are their rebalance's."""
         if not orders:
             return
-        rebalances = self._session.scalars(
-            select(RebalanceRow).where(RebalanceRow.id.in_({order.rebalance_id for order in orders}))
+        rebalances = self._session.execute(
+            select(RebalanceRow.id, RebalanceRow.account_id, RebalanceRow.portfolio_id, RebalanceRow.dry_run).where(
+                RebalanceRow.id.in_({order.rebalance_id for order in orders})
+            )
         )
-        owners = {
+        owners: dict[UUID | None, dict[str, Any]] = {
             row.id: {"account_id": row.account_id, "portfolio_id": row.portfolio_id, "dry_run": row.dry_run}
             for row in rebalances
         }
-        self._session.execute(
-            insert(OrderIntentRow), [{**_columns(order), **owners[order.rebalance_id]} for order in orders]
+        copy_rows(
+            self._session, OrderIntentRow, [{**_columns(order), **owners[order.rebalance_id]} for order in orders]
         )
+
+    def add_net(
+        self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool
+    ) -> Sequence[Order]:
+        """Store a net order, PLANNED, and let the orders ride on it, each with its part; returns those."""
+        owner = {"account_id": account_id, "portfolio_id": None, "dry_run": dry_run}
+        self._session.execute(insert(OrderIntentRow).values(**_columns(order), **owner))
+        parts = func.unnest(array(list(riders), type_=Uuid), array(list(riders.values()), type_=Numeric))
+        part = parts.table_valued("id", "quantity").render_derived("part")
+        self._session.execute(
+            update(OrderIntentRow)
+            .where(OrderIntentRow.id == part.c.id)
+            .values(
+                state=OrderState.NETTED.value,
+                netted_into=order.id,
+                netted_quantity=part.c.quantity,
+                updated_at=func.clock_timestamp(),
+            )
+        )
+        return self.riders(order.id)
+
+    def riders(self, net_order_id: UUID) -> Sequence[Order]:
+        """The orders that ride on a net order, with their fills."""
+        return self._load(
+            select(OrderIntentRow).where(OrderIntentRow.netted_into == net_order_id).order_by(OrderIntentRow.id)
+        )
+
+    def net_order(self, order_id: UUID) -> Order:
+        """A net order with its fills."""
+        (found,) = self._load(select(OrderIntentRow).where(OrderIntentRow.id == order_id))
+        return found
 
     def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
         """All orders with their fills, in the plan's sequence."""
+        return self.of_rebalances([rebalance_id])
+
+    def of_rebalances(self, rebalance_ids: Collection[UUID]) -> Sequence[Order]:
+        """All orders of several rebalances with their fills, each plan in its sequence."""
         return self._load(
-            select(OrderIntentRow).where(OrderIntentRow.rebalance_id == rebalance_id).order_by(OrderIntentRow.sequence)
+            select(OrderIntentRow)
+            .where(OrderIntentRow.rebalance_id.in_(rebalance_ids))
+            .order_by(OrderIntentRow.rebalance_id, OrderIntentRow.sequence)
         )
+
+    def book_parts(self, account_id: UUID, parts: Sequence[tuple[Order, Fill]]) -> Sequence[UUID]:
+        """Store what orders have traded inside the account or as parts of a net order's fills; returns the fills' ids.
+
+        A PLANNED one is NETTED from then on. Raises `IntegrityError` for a part that was stored before.
+        """
+        ids = [uuid4() for _ in parts]
+        copy_rows(
+            self._session,
+            FillRow,
+            [
+                {"id": fill_id, "order_intent_id": order.id, "account_id": account_id, **_fill_columns(fill)}
+                for fill_id, (order, fill) in zip(ids, parts, strict=True)
+            ],
+        )
+        self._session.execute(
+            update(OrderIntentRow)
+            .where(
+                OrderIntentRow.id.in_([order.id for order, _ in parts]),
+                OrderIntentRow.state == OrderState.PLANNED.value,
+            )
+            .values(state=OrderState.NETTED.value, updated_at=func.clock_timestamp())
+        )
+        return ids
+
+    def end_many(self, ended: Sequence[tuple[Order, OrderState, str | None]]) -> None:
+        """End orders that ride on a net order or were never sent, each as given and with its reason."""
+        if not ended:
+            return
+        for order, state, _ in ended:
+            check_transition(order.state, state)
+        values = func.unnest(
+            array([order.id for order, _, _ in ended], type_=Uuid),
+            array([order.state.value for order, _, _ in ended], type_=Text),
+            array([state.value for _, state, _ in ended], type_=Text),
+            array([cast("str", reason) for _, _, reason in ended], type_=Text),
+        )
+        given = values.table_valued("id", "was", "state", "reason").render_derived("given")
+        moved = self._session.scalars(
+            update(OrderIntentRow)
+            .where(OrderIntentRow.id == given.c.id, OrderIntentRow.state == given.c.was)
+            .values(
+                state=given.c.state,
+                reason=func.coalesce(given.c.reason, OrderIntentRow.reason),
+                updated_at=func.clock_timestamp(),
+            )
+            .returning(OrderIntentRow.id)
+        ).all()
+        if len(moved) != len(ended):
+            raise LeaseLostError("an order has been moved meanwhile: another worker settles this account")
 
     def possibly_at_venue(self, account_id: UUID) -> Sequence[Order]:
         """Orders of real executions whose fate the venue still has to tell, oldest first."""
@@ -120,7 +210,11 @@ class PostgresOrders:
         return self._session.scalar(
             select(FillRow.executed_at)
             .join(OrderIntentRow, OrderIntentRow.id == FillRow.order_intent_id)
-            .where(FillRow.account_id == account_id, ~OrderIntentRow.dry_run)
+            .where(
+                FillRow.account_id == account_id,
+                FillRow.liquidity_side != LiquiditySide.INTERNAL.value,
+                ~OrderIntentRow.dry_run,
+            )
             .order_by(FillRow.executed_at.desc())
             .limit(1)
         )
@@ -161,23 +255,7 @@ class PostgresOrders:
             return {}
         statement = (
             insert(FillRow)
-            .values(
-                [
-                    {
-                        "order_intent_id": order.id,
-                        "account_id": account_id,
-                        "trade_id": fill.trade_id,
-                        "quantity": fill.quantity,
-                        "price": fill.price,
-                        "notional": fill.notional,
-                        "fee": fill.fee,
-                        "fee_currency": fill.fee_currency,
-                        "liquidity_side": fill.liquidity_side.value,
-                        "executed_at": fill.executed_at,
-                    }
-                    for fill in fills
-                ]
-            )
+            .values([{"order_intent_id": order.id, "account_id": account_id, **_fill_columns(fill)} for fill in fills])
             .on_conflict_do_nothing(index_elements=["account_id", "trade_id"])
             .returning(FillRow.trade_id, FillRow.id)
         )
@@ -215,6 +293,8 @@ def _sent(account_id: UUID, since: datetime) -> tuple[ColumnElement[bool], ...]:
         ~OrderIntentRow.dry_run,
         OrderIntentRow.updated_at >= since,
         OrderIntentRow.state.not_in(_NEVER_SENT),
+        # What rides on a net order was not sent itself.
+        OrderIntentRow.not_after.is_not(None),
     )
 
 
@@ -235,6 +315,19 @@ def _columns(order: Order) -> dict[str, Any]:
     }
 
 
+def _fill_columns(fill: Fill) -> dict[str, Any]:
+    return {
+        "trade_id": fill.trade_id,
+        "quantity": fill.quantity,
+        "price": fill.price,
+        "notional": fill.notional,
+        "fee": fill.fee,
+        "fee_currency": fill.fee_currency,
+        "liquidity_side": fill.liquidity_side.value,
+        "executed_at": fill.executed_at,
+    }
+
+
 def _order(row: OrderIntentRow, fills: tuple[Fill, ...]) -> Order:
     return Order(
         id=row.id,
@@ -252,6 +345,8 @@ def _order(row: OrderIntentRow, fills: tuple[Fill, ...]) -> Order:
         venue_order_id=row.venue_order_id,
         reason=row.reason,
         not_after=row.not_after,
+        netted_into=row.netted_into,
+        netted_quantity=row.netted_quantity,
         fills=fills,
     )
 

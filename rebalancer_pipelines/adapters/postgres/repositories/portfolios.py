@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -115,6 +115,52 @@ class PostgresPortfolios:
             .values(**changes, updated_at=func.clock_timestamp())
         )
 
+    def count_failure(self, portfolio_id: UUID) -> int:
+        """Count one more failure and return how many there were in a row."""
+        return self._session.scalars(
+            update(PortfolioRow)
+            .where(PortfolioRow.id == portfolio_id)
+            .values(failures_in_a_row=PortfolioRow.failures_in_a_row + 1)
+            .returning(PortfolioRow.failures_in_a_row)
+        ).one()
+
+    def forgive_failures(self, portfolio_id: UUID) -> None:
+        """Count failures from nothing again."""
+        self._session.execute(
+            update(PortfolioRow)
+            .where(PortfolioRow.id == portfolio_id, PortfolioRow.failures_in_a_row > 0)
+            .values(failures_in_a_row=0)
+        )
+
+    def pause(self, portfolio_id: UUID, reason: str, now: datetime) -> None:
+        """Keep everything that runs by itself away from it."""
+        self._session.execute(
+            update(PortfolioRow).where(PortfolioRow.id == portfolio_id).values(paused_at=now, paused_reason=reason)
+        )
+
+    def resume(self, portfolio_id: UUID) -> None:
+        """Let it be rebalanced by itself again, and count failures from nothing."""
+        self._session.execute(
+            update(PortfolioRow)
+            .where(PortfolioRow.id == portfolio_id)
+            .values(paused_at=None, paused_reason=None, failures_in_a_row=0)
+        )
+
+    def by_ids(self, portfolio_ids: Collection[UUID]) -> Sequence[Portfolio]:
+        """Those of the portfolios that are there, by name."""
+        return self._load(select(PortfolioRow).where(PortfolioRow.id.in_(portfolio_ids)))
+
+    def enabled(self, limit: int) -> Sequence[Portfolio]:
+        """Those that rebalance by themselves, the oldest first, so many at most."""
+        rows = self._session.scalars(
+            select(PortfolioRow)
+            .where(PortfolioRow.rebalance_enabled)
+            .order_by(PortfolioRow.created_at, PortfolioRow.id)
+            .limit(limit)
+        ).all()
+        weights = self._weights([row.id for row in rows])
+        return [_portfolio(row, weights[row.id]) for row in rows]
+
     def _store_weights(self, portfolio: Portfolio) -> None:
         self._session.execute(
             insert(TargetWeightRow),
@@ -188,4 +234,7 @@ def _portfolio(row: PortfolioRow, weights: dict[Currency, Decimal | None]) -> Po
         next_rebalance_at=row.next_rebalance_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        paused_at=row.paused_at,
+        paused_reason=row.paused_reason,
+        failures_in_a_row=row.failures_in_a_row,
     )

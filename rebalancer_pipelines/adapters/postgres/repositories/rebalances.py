@@ -24,6 +24,7 @@ from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.portfolio import Holding, Portfolio
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
+    Owner,
     PositionPhase,
     Rebalance,
     RebalanceStatus,
@@ -54,9 +55,12 @@ class PostgresRebalances:
     ) -> Rebalance:
         """Open the one active rebalance of an account.
 
-        Raises `DeniedError` (ACCOUNT_BUSY) while another is active there, `RebalancerError` when the run or the due
-        time has had its rebalance of this portfolio.
+        Expects the account's lease, under which what was left there has been settled. Raises `DeniedError`
+        (ACCOUNT_BUSY) while another is active, `RebalancerError` when the run or the due time has had its rebalance of
+        this portfolio.
         """
+        if self.active_on(lease.account_id):
+            raise self._refusal(portfolio, lease.account_id, dagster_run_id)
         statement = (
             insert(RebalanceRow)
             .values(
@@ -91,6 +95,15 @@ class PostgresRebalances:
     def by_id(self, rebalance_id: UUID) -> Rebalance:
         """The rebalance with that id, as it is stored now."""
         return _rebalance(self._session.scalars(select(RebalanceRow).where(RebalanceRow.id == rebalance_id)).one())
+
+    def owners(self, rebalance_ids: Collection[UUID]) -> Mapping[UUID, Owner]:
+        """Whose each of these rebalances is."""
+        rows = self._session.execute(
+            select(RebalanceRow.id, RebalanceRow.portfolio_id, RebalanceRow.dry_run).where(
+                RebalanceRow.id.in_(rebalance_ids)
+            )
+        )
+        return {row.id: Owner(row.portfolio_id, row.dry_run) for row in rows}
 
     def active_on(self, account_id: UUID) -> Sequence[Rebalance]:
         """Rebalances of an account that are not finished."""

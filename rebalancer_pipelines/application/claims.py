@@ -1,0 +1,74 @@
+"""Taking up due times: whatever fires, each is taken up once, and none is forgotten.
+
+A claim is stored before anything is launched for it, together with the portfolio's next due time. It ends with the
+history row of its rebalance. One that stays without an outcome, because the program stopped between the two, is
+launched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.domain.calendar import next_due
+from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
+
+BATCH_SIZE = 500
+"""So many portfolios go into one batch at most."""
+
+SERVED_GRACE = timedelta(minutes=5)
+"""How long a portfolio waits for a schedule of its own before the check of everything that is due takes it."""
+
+MAX_SKEW = timedelta(seconds=30)
+"""A clock that is further from the database's makes portfolios due at the wrong time."""
+
+
+def claim_due(
+    ports: Ports, *, limit: int = BATCH_SIZE, served: Collection[UUID] = (), withheld: Collection[UUID] = ()
+) -> ClaimedBatch | None:
+    """Claim what is due, the longest due first.
+
+    `served` have a schedule of their own and are taken only when it has missed them; the schedules of the `withheld`
+    were stopped by a person, so they are not taken at all.
+    """
+    now = ports.clock.now()
+    with ports.transactions() as work:
+        due = work.claims.lock_due(now, limit, served=served, served_until=now - SERVED_GRACE, withheld=withheld)
+        batch = work.claims.open(TriggeredBy.SENSOR, _with_next(due, now), now)
+        work.commit()
+    return batch
+
+
+def claim_scheduled(ports: Ports, portfolio_id: UUID) -> ClaimedBatch | None:
+    """Claim one portfolio's due time for its own schedule; None when it is not due or taken up already."""
+    now = ports.clock.now()
+    with ports.transactions() as work:
+        due = work.claims.lock_due(now, 1, only=[portfolio_id])
+        batch = work.claims.open(TriggeredBy.SCHEDULER, _with_next(due, now), now)
+        work.commit()
+    return batch
+
+
+def check_clock(ports: Ports) -> None:
+    """Raise `DeniedError` (CLOCK_SKEW) when this machine's clock is too far from the database's."""
+    with ports.transactions() as work:
+        skew = work.claims.database_clock() - ports.clock.now()
+    if abs(skew) > MAX_SKEW:
+        way = "behind" if skew > timedelta(0) else "ahead of"
+        raise DeniedError(
+            DenialReason.CLOCK_SKEW,
+            f"this machine's clock is {abs(skew).total_seconds():.0f} s {way} the database's, limit "
+            f"{MAX_SKEW.total_seconds():.0f} s; synchronise it (NTP)",
+        )
+
+
+def _with_next(due: Sequence[Due], now: datetime) -> list[tuple[Due, datetime]]:
+    """Each with its first due time after now: what was missed meanwhile is made good by one rebalance."""
+    return [
+        (one, next_due(one.interval, anchor=one.anchor_at, after=max(one.due_at, now), zone=one.time_zone))
+        for one in due
+    ]

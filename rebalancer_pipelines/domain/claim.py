@@ -1,0 +1,43 @@
+"""Claims: a due time that somebody has taken up, so that nobody else does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from rebalancer_pipelines.domain.calendar import RebalanceInterval
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A portfolio that is due, with what its next due time follows from."""
+
+    portfolio_id: UUID
+    due_at: datetime
+    interval: RebalanceInterval
+    anchor_at: datetime
+    time_zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A portfolio's due time that was taken up and has no outcome yet."""
+
+    portfolio_id: UUID
+    portfolio: str
+    account_id: UUID
+    scheduled_for: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedBatch:
+    """Claims that were made together and are rebalanced in one run, in the sequence in which they fell due."""
+
+    id: UUID
+    triggered_by: TriggeredBy
+    created_at: datetime
+    claims: Sequence[Claim]
