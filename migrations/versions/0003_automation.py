@@ -127,6 +127,13 @@ def _orders() -> None:
         unique=False,
         postgresql_where=sa.text("netted_into IS NOT NULL"),
     )
+    op.create_index(
+        "ix_order_intent_unsent_net",
+        "order_intent",
+        ["account_id"],
+        unique=False,
+        postgresql_where=sa.text("rebalance_id IS NULL AND state = 'PLANNED'"),
+    )
     op.create_check_constraint(
         op.f("ck_order_intent_owner_is_whole"),
         "order_intent",

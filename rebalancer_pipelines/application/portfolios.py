@@ -17,6 +17,7 @@ from rebalancer_pipelines.domain.calendar import parse_time_zone
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.market import Market
 from rebalancer_pipelines.domain.portfolio import Account, Portfolio
+from rebalancer_pipelines.domain.rebalance import RebalanceTimes
 from rebalancer_pipelines.domain.valuation import market_symbol
 from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency, plain
 
@@ -74,7 +75,7 @@ def update_portfolio(ports: Ports, name: str, changes: Mapping[str, Any]) -> Por
     with ports.transactions() as work:
         work.portfolios.update(changed)
         if rescheduled:
-            work.portfolios.mark_rebalanced(stored.id, None, now)
+            work.portfolios.mark_rebalanced([RebalanceTimes(stored.id, None, now)])
         work.activity.add("portfolio.updated", name, {"fields": sorted(changes)}, now)
         work.commit()
     return changed

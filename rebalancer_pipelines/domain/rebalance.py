@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from rebalancer_pipelines.domain.errors import DenialReason
+from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.portfolio import Holdings
 from rebalancer_pipelines.domain.values import ZERO, Currency
 
 
@@ -74,6 +77,15 @@ class Owner:
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RebalanceTimes:
+    """A portfolio's times after an attempt; None leaves the stored one as it is."""
+
+    portfolio_id: UUID
+    last_rebalanced_at: datetime | None
+    next_rebalance_at: datetime | None
+
+
 class PositionPhase(StrEnum):
     """Whether a position was seen before the orders of a rebalance or after them."""
 
@@ -92,6 +104,17 @@ class WeighedPosition:
     value: Decimal
     weight: Decimal
     target: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRebalance:
+    """A rebalance with everything that its plan rests on, to be stored at once. `plan` is the document people see."""
+
+    rebalance: Rebalance
+    balances: Holdings
+    marks: Sequence[PriceMark]
+    positions: Sequence[WeighedPosition]
+    plan: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -328,6 +328,11 @@ class OrderIntentRow(Base):
             name="netted_quantity_valid",
         ),
         UniqueConstraint("rebalance_id", "sequence"),
+        Index(
+            "ix_order_intent_unsent_net",
+            "account_id",
+            postgresql_where=text("rebalance_id IS NULL AND state = 'PLANNED'"),
+        ),
         Index("ix_order_intent_netted_into", "netted_into", postgresql_where=text("netted_into IS NOT NULL")),
         Index(
             "uq_order_intent_venue_order",

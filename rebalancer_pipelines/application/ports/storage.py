@@ -18,9 +18,11 @@ from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Hol
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
     Owner,
+    PlannedRebalance,
     PositionPhase,
     Rebalance,
     RebalanceRecord,
+    RebalanceTimes,
     TriggeredBy,
     WeighedPosition,
 )
@@ -140,10 +142,8 @@ class Portfolios(Protocol):
         """
         ...
 
-    def mark_rebalanced(
-        self, portfolio_id: UUID, last_rebalanced_at: datetime | None, next_rebalance_at: datetime | None
-    ) -> None:
-        """Move both times; None leaves the stored one as it is."""
+    def mark_rebalanced(self, times: Sequence[RebalanceTimes]) -> None:
+        """Move portfolios' times."""
         ...
 
     def by_ids(self, portfolio_ids: Collection[UUID]) -> Sequence[Portfolio]:
@@ -327,6 +327,23 @@ class Rebalances(Protocol):
         """Close it. False when it was closed before."""
         ...
 
+    def add_planned(self, planned: Sequence[PlannedRebalance]) -> None:
+        """Store rebalances that were planned together, with all that their plans rest on.
+
+        Raises `IntegrityError`, and stores none, when one of the portfolios has another under way.
+        """
+        ...
+
+    def finish_together(
+        self, positions_after: Mapping[UUID, Sequence[WeighedPosition]], now: datetime
+    ) -> Collection[UUID]:
+        """Close rebalances with their positions after; returns those that were not closed before."""
+        ...
+
+    def answered(self, asked: Mapping[UUID, datetime], *, dry_run: bool) -> Collection[UUID]:
+        """Portfolios that a rebalance has been started for since the time at which each was asked for."""
+        ...
+
 
 class Orders(Protocol):
     """Order intents and their fills."""
@@ -343,6 +360,10 @@ class Orders(Protocol):
 
     def riders(self, net_order_id: UUID) -> Sequence[Order]:
         """The orders that ride on a net order, with their fills."""
+        ...
+
+    def unsent_net_orders(self, account_id: UUID) -> Sequence[Order]:
+        """Net orders of an account that are still PLANNED."""
         ...
 
     def net_order(self, order_id: UUID) -> Order:
@@ -421,8 +442,8 @@ class Orders(Protocol):
 class History(Protocol):
     """The rows people read."""
 
-    def add(self, record: RebalanceRecord) -> None:
-        """Store the record of an attempt."""
+    def add(self, records: Sequence[RebalanceRecord]) -> None:
+        """Store the records of attempts."""
         ...
 
     def get(self, record_id: UUID) -> RebalanceRecord | None:

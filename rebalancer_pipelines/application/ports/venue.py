@@ -40,7 +40,8 @@ class PriceSource(Protocol):
 class OrderTicket:
     """What is sent to a venue: a limit order that fills at once as far as it can and is then cancelled (IOC).
 
-    The venue refuses it when it arrives after `not_after`.
+    The venue refuses it when it arrives after `not_after`. `expected_price` is the plan's, for a rehearsal; a venue
+    that trades does without it.
     """
 
     client_order_id: str
@@ -49,6 +50,7 @@ class OrderTicket:
     quantity: Decimal
     limit_price: Decimal
     not_after: datetime
+    expected_price: Decimal | None = None
 
 
 Clearance = Callable[[], None]

@@ -15,7 +15,7 @@ from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.market import FeeSchedule
 from rebalancer_pipelines.domain.order import LiquiditySide, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Portfolio
-from rebalancer_pipelines.domain.rebalance import Rebalance, RebalanceRecord, TriggeredBy
+from rebalancer_pipelines.domain.rebalance import Rebalance, RebalanceRecord, RebalanceTimes, TriggeredBy
 from rebalancer_pipelines.domain.values import EXACT, ZERO, exact_sum
 
 _TRADED = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
@@ -56,23 +56,34 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
 
 
 def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
-    """Store a history row, and move the portfolio's times, its claim and its count of failures with it.
+    """Store one attempt's row; see `store_records`."""
+    store_records(work, [(portfolio, record)])
+
+
+def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, RebalanceRecord]]) -> None:
+    """Store history rows, and move the portfolios' times, claims and counts of failures with them.
 
     A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
     that has come; one still ahead stays where the interval put it.
     """
-    work.history.add(record)
-    done = record.success and not record.dry_run
+    work.history.add([record for _, record in attempts])
+    work.portfolios.mark_rebalanced([_times(portfolio, record) for portfolio, record in attempts])
+    answered = {portfolio.id: until for portfolio, record in attempts if (until := answered_until(record)) is not None}
+    for until in set(answered.values()):
+        portfolio_ids = [portfolio_id for portfolio_id, moment in answered.items() if moment == until]
+        work.claims.finish(portfolio_ids, until, attempts[0][1].executed_at)
+    for portfolio, record in attempts:
+        count_failures(work, portfolio, record)
+
+
+def _times(portfolio: Portfolio, record: RebalanceRecord) -> RebalanceTimes:
     upcoming = portfolio.next_rebalance_at
     if upcoming is None or upcoming <= record.executed_at:
         upcoming = next_due(
             portfolio.interval, anchor=portfolio.anchor_at, after=record.executed_at, zone=portfolio.time_zone
         )
-    work.portfolios.mark_rebalanced(portfolio.id, record.executed_at if done else None, upcoming)
-    answered = answered_until(record)
-    if answered is not None:
-        work.claims.finish([portfolio.id], answered, record.executed_at)
-    count_failures(work, portfolio, record)
+    done = record.success and not record.dry_run
+    return RebalanceTimes(portfolio.id, record.executed_at if done else None, upcoming)
 
 
 def answered_until(record: RebalanceRecord) -> datetime | None:

@@ -18,17 +18,16 @@ from rebalancer_pipelines.application.ports import (
     VenueOrder,
 )
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
-from rebalancer_pipelines.domain.order import Fill, LiquiditySide, Order, OrderState
+from rebalancer_pipelines.domain.order import Fill, LiquiditySide, OrderState
 from rebalancer_pipelines.domain.portfolio import Holding
 from rebalancer_pipelines.domain.values import EXACT, Currency
 
 
 class DryRunVenue:
-    """Reads from the real venue, sends nothing to it. `submit` and `find` know only the orders of one plan."""
+    """Reads from the real venue, sends nothing to it. `find` knows only what was submitted here."""
 
-    def __init__(self, venue: Venue, planned: Sequence[Order], fees: FeeSchedule, clock: Clock) -> None:
+    def __init__(self, venue: Venue, fees: FeeSchedule, clock: Clock) -> None:
         self._venue = venue
-        self._planned = {order.client_order_id: order for order in planned}
         self._fees = fees
         self._clock = clock
         self._filled: dict[str, VenueOrder] = {}
@@ -69,16 +68,17 @@ class DryRunVenue:
 
     def submit(self, ticket: OrderTicket, clearance: Clearance) -> Acknowledgement:  # noqa: ARG002
         """Fill the whole order at the plan's price, with the taker fee. Nothing leaves, so nothing needs clearance."""
-        order = self._planned[ticket.client_order_id]
-        notional = EXACT.multiply(ticket.quantity, order.price)
+        if ticket.expected_price is None:
+            raise AssertionError("a dry run fills at the price that the plan expects")
+        notional = EXACT.multiply(ticket.quantity, ticket.expected_price)
         venue_order_id = f"dry-run-{ticket.client_order_id}"
         fill = Fill(
             trade_id=venue_order_id,
             quantity=ticket.quantity,
-            price=order.price,
+            price=ticket.expected_price,
             notional=notional,
             fee=EXACT.multiply(notional, self._fees.taker),
-            fee_currency=order.quote_currency,
+            fee_currency=self._venue.markets()[ticket.symbol].quote_currency,
             liquidity_side=LiquiditySide.TAKER,
             executed_at=self._clock.now(),
         )

@@ -55,7 +55,7 @@ def execute_orders(ports: Ports, stage: Stage) -> ExecutedOrders:
         value = exact_sum(position.value for position in before)
         wallet = Wallet(before, fees, reserve=EXACT.multiply(value, policy.cash_reserve))
         if rebalance.dry_run:
-            desk = DryRunVenue(venue, planned, fees, ports.clock)
+            desk = DryRunVenue(venue, fees, ports.clock)
         executed: list[Order] = []
         denial: DeniedError | None = None
         if planned:

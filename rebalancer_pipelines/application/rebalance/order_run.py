@@ -97,7 +97,7 @@ class OrderRun:
         self._settle()
 
     def _take_up(self, order: Order, market: Market | None, still_to_come: list[str]) -> None:
-        if (reason := self._stopped_by()) is not None:
+        if (reason := self.stopped_by()) is not None:
             self._end(self._give_up(order, OrderState.VOID, reason))
             return
         if market is None:
@@ -122,7 +122,8 @@ class OrderRun:
             return
         self._send(order, fitting)
 
-    def _stopped_by(self) -> str | None:
+    def stopped_by(self) -> str | None:
+        """Why no further order leaves, if none does."""
         unresolved = next((o for o in self._ended.values() if not o.state.is_terminal), None)
         if unresolved is not None:
             return f"order {unresolved.client_order_id} before it is {unresolved.state.value}"
@@ -170,6 +171,7 @@ class OrderRun:
             quantity=order.quantity,
             limit_price=order.limit_price,
             not_after=not_after,
+            expected_price=order.price,
         )
         self._record(order, self._desk.submit(ticket, clearance_for(self._ports, self._lease)))
 

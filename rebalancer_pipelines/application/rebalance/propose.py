@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from rebalancer_pipelines.application.books import portfolio_holdings, totals_of
 from rebalancer_pipelines.application.documents import Document, plan_document
@@ -22,7 +22,6 @@ from rebalancer_pipelines.domain.order import Order, OrderSide, OrderState
 from rebalancer_pipelines.domain.plan import PlannedOrder, RebalancePlan
 from rebalancer_pipelines.domain.planner import plan_conserves_value, propose
 from rebalancer_pipelines.domain.portfolio import Account, Holdings
-from rebalancer_pipelines.domain.rebalance import Rebalance
 from rebalancer_pipelines.domain.valuation import required_symbols
 from rebalancer_pipelines.domain.values import EXACT, ceil_to, floor_to, plain
 
@@ -58,14 +57,14 @@ def propose_rebalance(ports: Ports, stage: Stage) -> ProposedRebalance:
             work.rebalances.store_plan(rebalance.id, plan.plan_hash, document)
             work.orders.add(
                 [
-                    _intent(rebalance, sequence, order, markets[order.symbol], prices[order.symbol], account.settings)
+                    intent(rebalance.id, sequence, order, markets[order.symbol], prices[order.symbol], account.settings)
                     for sequence, order in enumerate(plan.orders)
                 ]
             )
             work.commit()
 
     def check_plan() -> None:
-        _check_sound(stage, plan, prices)
+        check_sound(portfolio.name, plan, prices)
         for denial in denials:
             if not rebalance.dry_run:
                 raise denial
@@ -117,18 +116,19 @@ def _check_books(account: Account, books: Books, balances: Holdings) -> None:
         )
 
 
-def _intent(
-    rebalance: Rebalance,
+def intent(
+    rebalance_id: UUID,
     sequence: int,
     planned: PlannedOrder,
     market: Market,
     mark: PriceMark,
     settings: AccountSettings,
 ) -> Order:
+    """A planned order as it will be sent: named for the venue, with its limit, PLANNED."""
     intent_id = uuid4()
     return Order(
         id=intent_id,
-        rebalance_id=rebalance.id,
+        rebalance_id=rebalance_id,
         sequence=sequence,
         client_order_id=str(intent_id),
         symbol=planned.symbol,
@@ -150,11 +150,12 @@ def _limit_price(planned: PlannedOrder, market: Market, mark: PriceMark, collar:
     return min(planned.price, ceil_to(EXACT.subtract(mark.mid, margin), market.price_increment))
 
 
-def _check_sound(stage: Stage, plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> None:
+def check_sound(portfolio: str, plan: RebalancePlan, prices: Mapping[str, PriceMark]) -> None:
+    """Raise `DeniedError` (PLAN_UNSOUND) for a plan that makes or loses value."""
     lost = plan_conserves_value(plan, prices)
     if lost:
         raise DeniedError(
             DenialReason.PLAN_UNSOUND,
-            f"the plan of {stage.portfolio.name} does not add up: {plain(lost)} {plan.valuation_currency} "
+            f"the plan of {portfolio} does not add up: {plain(lost)} {plan.valuation_currency} "
             "are unaccounted for; report this as a defect, nothing was sent",
         )

@@ -6,6 +6,7 @@ from rebalancer_pipelines.application.ports import Ports, Venue
 from rebalancer_pipelines.application.rebalance.close import close_rebalance
 from rebalancer_pipelines.application.rebalance.settle import settle_orders
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.rebalance import Lease
 
@@ -27,6 +28,10 @@ def recover_account(ports: Ports, account: Account, lease: Lease, venue: Venue, 
                 f"('rebalancer account review {account.name}')",
             )
     with ports.transactions() as work:
+        work.accounts.fence(lease)
+        unsent = work.orders.unsent_net_orders(account.id)
+        work.orders.end_many([(order, OrderState.VOID, "the program stopped before it was sent") for order in unsent])
+        work.commit()
         cut_off = work.rebalances.active_on(account.id)
     for rebalance in cut_off:
         close_rebalance(

@@ -9,11 +9,11 @@ from decimal import Decimal
 
 from rebalancer_pipelines.application.books import portfolio_holdings
 from rebalancer_pipelines.application.freeze import freeze_account
-from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import PriceMark
-from rebalancer_pipelines.domain.portfolio import Holding, Holdings, Portfolio
+from rebalancer_pipelines.domain.portfolio import Account, Holding, Holdings, Portfolio
 from rebalancer_pipelines.domain.rebalance import PositionPhase, WeighedPosition
 from rebalancer_pipelines.domain.risk import drawdown_denial
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, market_symbol, value_holdings
@@ -35,8 +35,7 @@ def value_portfolio(ports: Ports, stage: Stage) -> ValuedPortfolio:
     """Value the portfolio's holdings and keep them with their weights under the rebalance."""
     portfolio, rebalance = stage.portfolio, stage.rebalance
     with recording_failure(ports, stage), ports.transactions() as work:
-        highest = work.rebalances.highest_value(portfolio.id, ports.clock.now() - _DAY)
-        flows: Mapping[Currency, Decimal] = work.ledger.flows(portfolio.id, highest[0]) if highest else {}
+        peak = peak_of(work, portfolio, ports.clock.now())
         holdings = portfolio_holdings(
             work.ledger.books(stage.account.id).of(portfolio.id), work.rebalances.balances(rebalance.id)
         )
@@ -50,26 +49,33 @@ def value_portfolio(ports: Ports, stage: Stage) -> ValuedPortfolio:
     def check_value() -> None:
         check_worth(portfolio, valuation.value, valuation.valuation_currency)
         if not rebalance.dry_run:
-            _check_drawdown(ports, stage, valuation, highest, _worth_of(flows, positions))
+            check_drawdown(ports, stage.account, valuation, positions, peak)
 
     return ValuedPortfolio(valuation, positions, denial_of(ports, stage, check_value))
 
 
-def _worth_of(flows: Mapping[Currency, Decimal], positions: Sequence[WeighedPosition]) -> Decimal:
-    """What came in, at the prices of now, in valuation currency."""
-    return exact_sum(EXACT.multiply(flows.get(p.currency, ZERO), p.price) for p in positions)
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest value that a portfolio had within a day, None where none is known, and what came in since."""
+
+    highest: tuple[datetime, Decimal] | None
+    flows: Mapping[Currency, Decimal]
 
 
-def _check_drawdown(
-    ports: Ports,
-    stage: Stage,
-    valuation: PortfolioValuation,
-    highest: tuple[datetime, Decimal] | None,
-    flows: Decimal,
+def peak_of(work: UnitOfWork, portfolio: Portfolio, now: datetime) -> Peak:
+    """What a portfolio's value is held against."""
+    highest = work.rebalances.highest_value(portfolio.id, now - _DAY)
+    return Peak(highest, work.ledger.flows(portfolio.id, highest[0]) if highest else {})
+
+
+def check_drawdown(
+    ports: Ports, account: Account, valuation: PortfolioValuation, positions: Sequence[WeighedPosition], peak: Peak
 ) -> None:
-    denial = drawdown_denial(valuation.value, highest, flows, stage.account.settings, valuation.valuation_currency)
+    """Raise `DeniedError` (DRAWDOWN_HALT), and freeze the account, when the value has fallen too far within a day."""
+    flows = exact_sum(EXACT.multiply(peak.flows.get(p.currency, ZERO), p.price) for p in positions)
+    denial = drawdown_denial(valuation.value, peak.highest, flows, account.settings, valuation.valuation_currency)
     if denial is not None:
-        freeze_account(ports, stage.account, denial.message)
+        freeze_account(ports, account, denial.message)
         raise denial
 
 

@@ -43,7 +43,7 @@ def a_record(portfolio: Portfolio, **changes: Any) -> RebalanceRecord:
 def add(transactions: Transactions, *records: RebalanceRecord) -> None:
     with transactions() as work:
         for record in records:
-            work.history.add(record)
+            work.history.add([record])
         work.commit()
 
 

@@ -146,10 +146,10 @@ def test_times_move_one_by_one(transactions: Transactions) -> None:
     portfolio = a_stored_portfolio(transactions, next_rebalance_at=NOON)
     later = NOON + timedelta(days=7)
     with transactions() as work:
-        work.portfolios.mark_rebalanced(portfolio.id, None, later)
+        work.portfolios.mark_rebalanced([RebalanceTimes(portfolio.id, None, later)])
         moved = work.portfolios.by_id(portfolio.id)
         assert (moved.last_rebalanced_at, moved.next_rebalance_at) == (None, later)
-        work.portfolios.mark_rebalanced(portfolio.id, NOON, None)
+        work.portfolios.mark_rebalanced([RebalanceTimes(portfolio.id, NOON, None)])
         moved = work.portfolios.by_id(portfolio.id)
         assert (moved.last_rebalanced_at, moved.next_rebalance_at) == (NOON, later)
 

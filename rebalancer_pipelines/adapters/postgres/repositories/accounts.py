@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.tables import AccountRow, PortfolioRow
+from rebalancer_pipelines.adapters.postgres.tables import AccountRow, OrderIntentRow, PortfolioRow
 from rebalancer_pipelines.domain.account_settings import parse_settings
 from rebalancer_pipelines.domain.errors import InvalidInputError, LeaseLostError, NotFoundError
 from rebalancer_pipelines.domain.portfolio import PAPER_VENUE, Account, CredentialSource, TradingState
@@ -119,6 +119,8 @@ class PostgresAccounts:
         ).all()
         if users:
             raise InvalidInputError("account", name, f"is used by {', '.join(users)}; delete them first")
+        # Their portfolios' orders went with the portfolios; what netted them is left.
+        self._session.execute(delete(OrderIntentRow).where(OrderIntentRow.account_id == account_id))
         self._session.execute(delete(AccountRow).where(AccountRow.id == account_id))
 
     def lock(self, account_id: UUID) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from rebalancer_pipelines.adapters.postgres.copying import copy_rows
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceHistoryRow
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord, TriggeredBy
+
+_FIELDS = [field.name for field in fields(RebalanceRecord)]
 
 
 class PostgresHistory:
@@ -21,10 +24,13 @@ class PostgresHistory:
         """Work in the session's transaction."""
         self._session = session
 
-    def add(self, record: RebalanceRecord) -> None:
-        """Store the record of an attempt; the record's fields are the table's columns."""
-        values = {**asdict(record), "triggered_by": record.triggered_by.value}
-        self._session.execute(insert(RebalanceHistoryRow).values(**values))
+    def add(self, records: Sequence[RebalanceRecord]) -> None:
+        """Store the records of attempts; a record's fields are the table's columns."""
+        rows = [
+            {field: getattr(record, field) for field in _FIELDS} | {"triggered_by": record.triggered_by.value}
+            for record in records
+        ]
+        copy_rows(self._session, RebalanceHistoryRow, rows)
 
     def get(self, record_id: UUID) -> RebalanceRecord | None:
         """One record."""

@@ -83,6 +83,16 @@ class PostgresOrders:
             select(OrderIntentRow).where(OrderIntentRow.netted_into == net_order_id).order_by(OrderIntentRow.id)
         )
 
+    def unsent_net_orders(self, account_id: UUID) -> Sequence[Order]:
+        """Net orders of an account that are still PLANNED."""
+        return self._load(
+            select(OrderIntentRow).where(
+                OrderIntentRow.account_id == account_id,
+                OrderIntentRow.rebalance_id.is_(None),
+                OrderIntentRow.state == OrderState.PLANNED.value,
+            )
+        )
+
     def net_order(self, order_id: UUID) -> Order:
         """A net order with its fills."""
         (found,) = self._load(select(OrderIntentRow).where(OrderIntentRow.id == order_id))

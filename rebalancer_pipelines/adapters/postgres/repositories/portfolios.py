@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, Select, Uuid, delete, func, select, update
+from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioRow, TargetWeightRow
@@ -20,6 +20,7 @@ from rebalancer_pipelines.domain.drift import DriftBand, DriftBandKind
 from rebalancer_pipelines.domain.errors import InvalidInputError, NotFoundError
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.portfolio import Portfolio, RebalancePolicy
+from rebalancer_pipelines.domain.rebalance import RebalanceTimes
 from rebalancer_pipelines.domain.values import Currency
 from rebalancer_pipelines.domain.weights import TargetWeights
 
@@ -96,23 +97,36 @@ class PostgresPortfolios:
             .order_by(OrderIntentRow.id)
             .with_for_update()
         )
-        at_venue = [order for order, state in unfinished if OrderState(state).may_be_at_venue]
+        at_venue = [
+            order
+            for order, state in unfinished
+            if OrderState(state).may_be_at_venue or OrderState(state) is OrderState.NETTED
+        ]
         if at_venue:
             raise InvalidInputError(
                 "portfolio", name, f"has order {at_venue[0]} at its venue; run it once to settle that"
             )
         self._session.execute(delete(PortfolioRow).where(PortfolioRow.id == portfolio_id))
 
-    def mark_rebalanced(
-        self, portfolio_id: UUID, last_rebalanced_at: datetime | None, next_rebalance_at: datetime | None
-    ) -> None:
-        """Move both times; None leaves the stored one as it is."""
-        given = {"last_rebalanced_at": last_rebalanced_at, "next_rebalance_at": next_rebalance_at}
-        changes = {field: value for field, value in given.items() if value is not None}
+    def mark_rebalanced(self, times: Sequence[RebalanceTimes]) -> None:
+        """Move portfolios' times."""
+        if not times:
+            return
+        moment = DateTime(timezone=True)
+        values = func.unnest(
+            array([each.portfolio_id for each in times], type_=Uuid),
+            array([cast("datetime", each.last_rebalanced_at) for each in times], type_=moment),
+            array([cast("datetime", each.next_rebalance_at) for each in times], type_=moment),
+        )
+        given = values.table_valued("id", "last_at", "next_at").render_derived("given")
         self._session.execute(
             update(PortfolioRow)
-            .where(PortfolioRow.id == portfolio_id)
-            .values(**changes, updated_at=func.clock_timestamp())
+            .where(PortfolioRow.id == given.c.id)
+            .values(
+                last_rebalanced_at=func.coalesce(given.c.last_at, PortfolioRow.last_rebalanced_at),
+                next_rebalance_at=func.coalesce(given.c.next_at, PortfolioRow.next_rebalance_at),
+                updated_at=func.clock_timestamp(),
+            )
         )
 
     def count_failure(self, portfolio_id: UUID) -> int:

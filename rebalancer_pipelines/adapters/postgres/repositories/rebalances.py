@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, func, select, true, update
+from sqlalchemy import DateTime, Text, Uuid, and_, func, select, true, update
 from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session, aliased
 
+from rebalancer_pipelines.adapters.postgres.copying import copy_rows
 from rebalancer_pipelines.adapters.postgres.tables import (
     AccountBalanceRow,
     PortfolioPositionRow,
@@ -25,6 +25,7 @@ from rebalancer_pipelines.domain.portfolio import Holding, Portfolio
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
     Owner,
+    PlannedRebalance,
     PositionPhase,
     Rebalance,
     RebalanceStatus,
@@ -185,7 +186,7 @@ class PostgresRebalances:
 
     def store_prices(self, rebalance_id: UUID, marks: Sequence[PriceMark]) -> None:
         """Keep the prices that the plan rests on."""
-        self._insert(PriceMarkRow, [{**asdict(mark), "mid": mark.mid, "rebalance_id": rebalance_id} for mark in marks])
+        self._insert(PriceMarkRow, [_mark_columns(rebalance_id, mark) for mark in marks])
 
     def prices(self, rebalance_id: UUID) -> Mapping[str, PriceMark]:
         """The prices kept, by symbol."""
@@ -195,7 +196,7 @@ class PostgresRebalances:
         """Keep positions and weights of a phase."""
         self._insert(
             PortfolioPositionRow,
-            [{**asdict(position), "rebalance_id": rebalance_id, "phase": phase.value} for position in positions],
+            [_position_columns(rebalance_id, phase, position) for position in positions],
         )
 
     def positions(self, rebalance_id: UUID, phase: PositionPhase) -> Sequence[WeighedPosition]:
@@ -240,6 +241,76 @@ class PostgresRebalances:
         )
         return closed is not None
 
+    def add_planned(self, planned: Sequence[PlannedRebalance]) -> None:
+        """Store rebalances that were planned together."""
+        copy_rows(self._session, RebalanceRow, [_planned_columns(each) for each in planned])
+        copy_rows(
+            self._session,
+            AccountBalanceRow,
+            [
+                {"rebalance_id": each.rebalance.id, "currency": currency, "total": held.total, "free": held.free}
+                for each in planned
+                for currency, held in each.balances.items()
+            ],
+        )
+        copy_rows(
+            self._session,
+            PriceMarkRow,
+            [_mark_columns(each.rebalance.id, mark) for each in planned for mark in each.marks],
+        )
+        copy_rows(
+            self._session,
+            PortfolioPositionRow,
+            [
+                _position_columns(each.rebalance.id, PositionPhase.BEFORE, position)
+                for each in planned
+                for position in each.positions
+            ],
+        )
+
+    def finish_together(
+        self, positions_after: Mapping[UUID, Sequence[WeighedPosition]], now: datetime
+    ) -> Collection[UUID]:
+        """Close rebalances with their positions after."""
+        closed = set(
+            self._session.scalars(
+                update(RebalanceRow)
+                .where(RebalanceRow.id.in_(positions_after), RebalanceRow.status == RebalanceStatus.ACTIVE.value)
+                .values(status=RebalanceStatus.FINISHED.value, finished_at=now)
+                .returning(RebalanceRow.id)
+            )
+        )
+        copy_rows(
+            self._session,
+            PortfolioPositionRow,
+            [
+                _position_columns(rebalance_id, PositionPhase.AFTER, position)
+                for rebalance_id, positions in positions_after.items()
+                if rebalance_id in closed
+                for position in positions
+            ],
+        )
+        return closed
+
+    def answered(self, asked: Mapping[UUID, datetime], *, dry_run: bool) -> Collection[UUID]:
+        """Portfolios that a rebalance has been started for since each was asked for."""
+        if not asked:
+            return set()
+        values = func.unnest(array(list(asked), type_=Uuid), array(list(asked.values()), type_=DateTime(timezone=True)))
+        given = values.table_valued("portfolio_id", "asked_at").render_derived("given")
+        return set(
+            self._session.scalars(
+                select(RebalanceRow.portfolio_id)
+                .join(
+                    given,
+                    and_(
+                        RebalanceRow.portfolio_id == given.c.portfolio_id, RebalanceRow.started_at >= given.c.asked_at
+                    ),
+                )
+                .where(RebalanceRow.dry_run == dry_run)
+            )
+        )
+
     def _refusal(self, portfolio: Portfolio, account_id: UUID, dagster_run_id: str) -> RebalancerError:
         """Why a rebalance could not be opened."""
         if self.of_run(dagster_run_id, portfolio.id) is not None:
@@ -263,6 +334,52 @@ class PostgresRebalances:
     ) -> None:
         if rows:
             self._session.execute(insert(table), rows)
+
+
+def _planned_columns(planned: PlannedRebalance) -> dict[str, Any]:
+    rebalance = planned.rebalance
+    return {
+        "id": rebalance.id,
+        "portfolio_id": rebalance.portfolio_id,
+        "account_id": rebalance.account_id,
+        "epoch": rebalance.epoch,
+        "status": rebalance.status.value,
+        "dry_run": rebalance.dry_run,
+        "triggered_by": rebalance.triggered_by.value,
+        "dagster_run_id": rebalance.dagster_run_id,
+        "scheduled_for": rebalance.scheduled_for,
+        "started_at": rebalance.started_at,
+        "portfolio_value": rebalance.portfolio_value,
+        "plan": planned.plan,
+        "plan_hash": rebalance.plan_hash,
+    }
+
+
+def _mark_columns(rebalance_id: UUID, mark: PriceMark) -> dict[str, Any]:
+    return {
+        "rebalance_id": rebalance_id,
+        "symbol": mark.symbol,
+        "bid": mark.bid,
+        "ask": mark.ask,
+        "mid": mark.mid,
+        "source": mark.source,
+        "observed_at": mark.observed_at,
+        "recorded_at": mark.recorded_at,
+    }
+
+
+def _position_columns(rebalance_id: UUID, phase: PositionPhase, position: WeighedPosition) -> dict[str, Any]:
+    return {
+        "rebalance_id": rebalance_id,
+        "phase": phase.value,
+        "currency": position.currency,
+        "quantity": position.quantity,
+        "free": position.free,
+        "price": position.price,
+        "value": position.value,
+        "weight": position.weight,
+        "target": position.target,
+    }
 
 
 def _marks(rows: Iterable[PriceMarkRow]) -> dict[str, PriceMark]:

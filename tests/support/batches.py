@@ -1,0 +1,31 @@
+"""Batches of portfolios, run to their end as the Dagster job runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from uuid import uuid4
+
+from rebalancer_pipelines.application.batch.attempt import Outcome
+from rebalancer_pipelines.application.batch.run_batch import named_request, run_batch
+from rebalancer_pipelines.application.portfolios import create_portfolio
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.domain.values import Currency
+
+
+def rebalance_together(ports: Ports, names: Sequence[str], *, dry_run: bool = False) -> dict[str, Outcome]:
+    """Rebalance portfolios in one batch; returns every portfolio's outcome."""
+    request = named_request(ports, names, str(uuid4()), dry_run=dry_run)
+    return {outcome.portfolio: outcome for outcome in run_batch(ports, request)}
+
+
+def create_sharing(
+    ports: Ports, portfolios: Mapping[str, tuple[str, Mapping[str, str]]], *, account: str = "main", **fields: object
+) -> None:
+    """Portfolios that share an account, by name: weights, and the units that are their own."""
+    for name, (weights, owned) in portfolios.items():
+        create_portfolio(
+            ports,
+            {"name": name, "account": account, "weights": weights, **fields},
+            allocations={Currency(currency): Decimal(amount) for currency, amount in owned.items()},
+        )
