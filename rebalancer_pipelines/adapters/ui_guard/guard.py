@@ -21,7 +21,7 @@ _HEADERS = {
 }
 _FRAMES = "frame-ancestors 'self'"
 _POLICY_VIOLATION = 1008
-"""The code with which a websocket is closed whose session is over."""
+"""The code with which a websocket is closed that is refused, or whose session is over."""
 
 
 class Guard:
@@ -41,7 +41,7 @@ class Guard:
         request = HTTPConnection(scope)
 
         async def send_hardened(message: Message) -> None:
-            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+            if message["type"] == "http.response.start":
                 _harden(message)
             await send(message)
 
@@ -49,15 +49,17 @@ class Guard:
         answer = refused.response() if refused else None
         if answer is None and self._login is not None:
             answer = await self._login.answer(request, receive)
-        if answer is not None:
-            await answer(scope, receive, send_hardened)
-        elif scope["type"] == "websocket":
-            await self._pass_websocket(request, receive, send_hardened)
+        if scope["type"] == "websocket":
+            await self._pass_websocket(request, receive, send, refused=answer is not None)
         else:
-            await self._app(scope, receive, send_hardened)
+            await (answer or self._app)(scope, receive, send_hardened)
 
-    async def _pass_websocket(self, request: HTTPConnection, receive: Receive, send: Send) -> None:
-        """Let a websocket run for as long as its session does."""
+    async def _pass_websocket(self, request: HTTPConnection, receive: Receive, send: Send, *, refused: bool) -> None:
+        """Let a websocket run for as long as its session does; one that is refused never opens."""
+        if refused:
+            # Servers answer this with 403. No page can read why: browsers keep it to themselves.
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
         left = self._login.good_for(request) if self._login else None
         try:
             async with asyncio.timeout(left.total_seconds() if left else None):

@@ -22,11 +22,13 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:;
 
 _LOGIN = """{notice}<form method="post" action="{action}">
 <input type="hidden" name="next" value="{next}">
+<input type="text" name="username" value="rebalancer" autocomplete="username" hidden>
 <label for="token">Access token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Log in</button>
 </form>
-<p class="hint">It lies in the file <code>ui_token</code> of the data folder, or in <code>{variable}</code>.</p>"""
+<p class="hint">The token lies in the file <code>ui_token</code> of the data folder, unless
+<code>{variable}</code> names another.</p>"""
 
 _LOGOUT = """<form method="post" action="{action}"><button autofocus>Log out</button></form>
 <p class="hint">Or go <a href="/">back to the UI</a>.</p>"""

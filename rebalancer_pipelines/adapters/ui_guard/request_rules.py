@@ -34,13 +34,13 @@ class Refusal:
     line: str
 
     def response(self) -> Response:
-        """The answer; it also refuses a websocket that is not open yet."""
+        """The answer over HTTP."""
         return PlainTextResponse(f"{self.line}\n", self.status, headers={"Cache-Control": "no-store"})
 
 
 def refusal(request: HTTPConnection, hosts: ServedHosts) -> Refusal | None:
     """Why a request cannot be taken, or None when it may pass."""
-    return _wrong_host(request, hosts) or _wrong_source(request) or _wrong_form(request)
+    return _wrong_host(request, hosts) or _wrong_source(request) or _wrong_path(request) or _wrong_form(request)
 
 
 def came_over_tls(request: HTTPConnection) -> bool:
@@ -77,6 +77,14 @@ def _opens_page(request: HTTPConnection) -> bool:
         and request.headers.get("sec-fetch-mode") == "navigate"
         and request.headers.get("sec-fetch-dest") == "document"
     )
+
+
+def _wrong_path(request: HTTPConnection) -> Refusal | None:
+    """A router takes a path that ends with a line break for the one without: no rule could tell what it leads to."""
+    path = request.scope["path"]
+    if path.isprintable():
+        return None
+    return Refusal(400, f"path: {_shown([path])} holds characters that cannot be read; leave them out")
 
 
 def _wrong_form(request: HTTPConnection) -> Refusal | None:

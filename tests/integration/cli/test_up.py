@@ -35,11 +35,11 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def ask(port: int, query: str) -> Any:
+def ask(port: int, token: str, query: str) -> Any:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())["data"]
@@ -48,7 +48,7 @@ def ask(port: int, query: str) -> Any:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "a data folder"
-    for variable in ("DATABASE_URL", "REDIS_URL"):
+    for variable in ("DATABASE_URL", "REDIS_URL", "REBALANCER_UI_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("REBALANCER_DATA_DIR", str(folder))
     return folder
@@ -59,7 +59,9 @@ def running(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[byt
     port = free_port()
     told = tmp_path / "told"
     with told.open("wb") as output:
-        process = subprocess.Popen([*PROGRAM, "up", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*PROGRAM, "up", "--auth", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         assert wait_until(lambda: b"Ctrl-C stops" in told.read_bytes() or process.poll() is not None, 150)
         assert process.poll() is None, told.read_text()
@@ -78,8 +80,11 @@ def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
     assert sorted(row["portfolio"] for row in rows) == ["demo-balanced", "demo-bands", "demo-equal"]
     assert all(row["success"] and row["orders_executed"] == row["orders_planned"] > 0 for row in rows)
     assert command("account", "show", "demo")["differences"] == {}
+    token = (folder / "ui_token").read_text().strip()
     answer = ask(
-        port, '{ pipelineRunsOrError(filter: {pipelineName: "rebalance"}) { ... on Runs { results { status } } } }'
+        port,
+        token,
+        '{ pipelineRunsOrError(filter: {pipelineName: "rebalance"}) { ... on Runs { results { status } } } }',
     )
     assert [run["status"] for run in answer["pipelineRunsOrError"]["results"]] == ["SUCCESS"] * 3
 
@@ -91,3 +96,5 @@ def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
     assert command("down") == {"stopped": True}
     assert wait_until(lambda: process.poll() is not None, 30)
     assert wait_until(lambda: processes_of(folder) == [], 10)
+    for text in (told, *(folder / "logs").iterdir()):
+        assert token not in text.read_text()
