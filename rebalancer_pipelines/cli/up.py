@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
@@ -208,9 +209,7 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
     recorded = "The demo trades play money on a RECORDED market. " if shows_recording else ""
     console.print(
         f"\nLook   [bold]{processes.ui.url}[/bold]  assets, runs, plan and history\n"
-        f"       {processes.ui.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
-        "       launch a rebalance by hand: choose a portfolio as the partition\n"
-        f"{_login(processes.ui)}"
+        f"{_launching(processes.ui)}{_login(processes.ui)}"
         "Next   (in another terminal, after 'source .venv/bin/activate')\n"
         f"       [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
         f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
@@ -220,12 +219,21 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
     )
 
 
+def _launching(ui: UiAccess) -> str:
+    if ui.read_only:
+        return "       read-only: it shows everything and starts nothing\n"
+    return (
+        f"       {ui.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
+        "       launch a rebalance by hand: choose a portfolio as the partition\n"
+    )
+
+
 def _login(ui: UiAccess) -> str:
     """How to get in. A terminal shows a token that was made here; output that somebody may keep does not."""
     if ui.token is None:
         return ""
     shown = f": {ui.token.reveal()}" if console.is_terminal and ui.token_source != TOKEN_VARIABLE else ""
-    return f"Login  with the token in {ui.token_source}{shown}\n"
+    return escape(f"Login  with the token in {ui.token_source}{shown}\n")
 
 
 def _warnings(session: Session, accounts: Sequence[Account]) -> list[str]:
