@@ -99,6 +99,8 @@ def test_guessing_is_slowed_down_for_pages_and_programs_alike(visitor: Visitor, 
     assert log_in(visitor("10.0.0.2")).status == 303
     clock.sleep(timedelta(seconds=1))
     assert log_in(guesser).status == 303
+    assert log_in(guesser, "wrong").status == 401
+    assert log_in(guesser).status == 303
 
 
 def test_a_session_is_not_slowed_down(visitor: Visitor) -> None:
