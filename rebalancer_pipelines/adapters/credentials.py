@@ -7,12 +7,11 @@ import binascii
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rebalancer_pipelines.adapters.private_file import create_private_file
 from rebalancer_pipelines.adapters.venues.ccxt.client import Credentials
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.portfolio import CredentialSource
@@ -90,7 +89,7 @@ class CredentialStore:
             raise InvalidInputError(_FIELD, None, "no data directory is set, and stored keys need one; name it")
         try:
             if make and not self._key_file.exists():
-                _create(self._key_file, Fernet.generate_key())
+                create_private_file(self._key_file, Fernet.generate_key())
             return Fernet(self._key_file.read_bytes().strip())
         except FileNotFoundError:
             raise InvalidInputError(
@@ -107,22 +106,6 @@ class CredentialStore:
             raise InvalidInputError(
                 _FIELD, None, f"the file {self._key_file} is damaged; bring it back from a backup"
             ) from None
-
-
-def _create(path: Path, content: bytes) -> None:
-    """Write a new file that only its owner may read, whole or not at all. One that is there by now is left alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # with mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            # A link, unlike a rename, never replaces what another process has made meanwhile.
-            Path(path).hardlink_to(name)
-    finally:
-        Path(name).unlink()
 
 
 def _is_base64(text: str) -> bool:

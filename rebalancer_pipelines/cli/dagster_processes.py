@@ -18,6 +18,8 @@ from typing import Any
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.free_port import free_port
 from rebalancer_pipelines.adapters.embedded.process_table import EndingStep, end_processes, running_processes
+from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
+from rebalancer_pipelines.cli.ui_access import UiAccess
 from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
 
@@ -25,6 +27,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 """Loaded here, since a child must take no lock between fork and exec: another thread may have held it."""
 
+_PYTHON = Path(sys.executable).name
+_WEBSERVER = "rebalancer_pipelines.orchestration.webserver"
 _READY_SECONDS = 120.0
 _WORKSPACE = """load_from:
   - grpc_server:
@@ -47,14 +51,9 @@ class DagsterProcesses:
     home: Path
     logs: Path
     environment: Mapping[str, str]
-    port: int
+    ui: UiAccess
     _code_port: int = 0
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        """Where the UI answers."""
-        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start loading the definitions; ends what a killed parent may have left behind first."""
@@ -74,9 +73,8 @@ class DagsterProcesses:
         """
         # Both would report an error for a minute if they asked before the code server listens.
         self._wait(lambda: _listens(self._code_port), "code-server")
-        self._launch(
-            "webserver", ["dagster-webserver", "-w", str(self._workspace), "-h", "127.0.0.1", "-p", str(self.port)]
-        )
+        served = ["-P", "-m", _WEBSERVER, "--workspace", str(self._workspace), *self.ui.arguments]
+        self._launch("webserver", [_PYTHON, *served], self.ui.environment)
         self._launch("daemon", ["dagster-daemon", "run", "-w", str(self._workspace)])
         self._wait(lambda: self._location() is not None, "webserver")
         problem = self._location()
@@ -107,7 +105,8 @@ class DagsterProcesses:
         if ended is not None:
             raise RebalancerError(f"Dagster's {ended} ended at its start; see {self.logs / ended}.log")
 
-    def _launch(self, name: str, command: Sequence[str]) -> None:
+    def _launch(self, name: str, command: Sequence[str], secrets: Mapping[str, str] | None = None) -> None:
+        inherited = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
         program = Path(sys.executable).with_name(command[0])
         with (self.logs / f"{name}.log").open("wb") as log:
             self._children[name] = subprocess.Popen(
@@ -115,7 +114,7 @@ class DagsterProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
+                env={**inherited, **self.environment, **(secrets or {})},
                 cwd=self.home,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single system call
@@ -123,7 +122,7 @@ class DagsterProcesses:
 
     def _location(self) -> str | None:
         """None while it loads, empty when it is loaded, else what went wrong."""
-        answer = _graphql(self.port, _LOCATIONS)
+        answer = _graphql(self.ui, _LOCATIONS)
         entries = (answer or {}).get("data", {}).get("workspaceOrError", {}).get("locationEntries", [])
         if not entries or any(entry["loadStatus"] != "LOADED" for entry in entries):
             return None
@@ -138,12 +137,11 @@ class DagsterProcesses:
         )
 
 
-def _graphql(port: int, query: str) -> dict[str, Any] | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def _graphql(ui: UiAccess, query: str) -> dict[str, Any] | None:
+    connection = http.client.HTTPConnection(ui.asked_at, ui.port, timeout=5)
+    headers = {"Content-Type": "application/json", **ui.headers}
     try:
-        connection.request(
-            "POST", "/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-        )
+        connection.request("POST", "/graphql", json.dumps({"query": query}).encode(), headers)
         return json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError):
         return None

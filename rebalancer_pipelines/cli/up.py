@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
+from rebalancer_pipelines.adapters.embedded.free_port import LOOPBACK
 from rebalancer_pipelines.adapters.embedded.services import running_database
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
+from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts, unfinished_accounts
 from rebalancer_pipelines.application.trading_mode import mode_of
@@ -27,9 +31,10 @@ from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, errors, money, print_json, say
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
 from rebalancer_pipelines.cli.trading import read_stops
+from rebalancer_pipelines.cli.ui_access import UiAccess, parse_ui_access
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
-from rebalancer_pipelines.domain.values import parse_positive, parse_whole
+from rebalancer_pipelines.domain.values import parse_positive
 from rebalancer_pipelines.orchestration.instance import LOCATION
 
 _WATCH_SECONDS = 2.0
@@ -39,7 +44,17 @@ _STOP_SECONDS = 60.0
 
 def up(
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Leave the demo account and portfolios out.")] = False,
-    port: Annotated[str, typer.Option(help="Port of the Dagster UI on 127.0.0.1.")] = "3000",
+    port: Annotated[str, typer.Option(help="Port of the Dagster UI.")] = "3000",
+    host: Annotated[
+        str, typer.Option(help="Address of the Dagster UI; one that lets other machines in takes --auth.")
+    ] = LOOPBACK,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name under which browsers reach the UI; may be repeated.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="The UI shows everything and starts nothing.")] = False,
+    auth: Annotated[
+        bool, typer.Option("--auth", help="The UI asks for a token (env: REBALANCER_UI_TOKEN, else one is made).")
+    ] = False,
     speed: Annotated[
         str | None, typer.Option(help="How fast the recorded market plays: 60 shows an hour every minute.")
     ] = None,
@@ -48,15 +63,21 @@ def up(
 ) -> None:
     """Start everything and stay: database, cache, Dagster UI and daemon, and the demo. Ctrl-C stops it all."""
     pace = parse_positive(speed, field="speed") if speed is not None else None
-    ui_port = parse_whole(port, field="port", least=1, most=65535)
     folder = chosen_data_dir(data_dir)
+    ui = parse_ui_access(host, port, allow_host or [], read_only=read_only, auth=auth)
+    if auth:
+        make_data_dir(folder)
+        ui = ui.with_token(folder)
     started = time.monotonic()
-    with _free(ui_port), _only_one(folder), open_session(data_dir) as session:
+    with _free(ui), _only_one(folder), open_session(data_dir) as session:
         if pace is not None:
             with open_engine(session.services.database_url) as engine:
                 change_speed(engine, pace, session.ports.clock.now())
         processes = DagsterProcesses(
-            home=folder / "dagster", logs=folder / "logs", environment=prepare_dagster(session), port=ui_port
+            home=folder / "dagster",
+            logs=folder / "logs",
+            environment=prepare_dagster(session),
+            ui=ui,
         )
         try:
             # First, since it makes Dagster's tables: processes that make them side by side stumble over each other.
@@ -122,13 +143,15 @@ def _only_one(folder: Path) -> Generator[None]:
 
 
 @contextmanager
-def _free(port: int) -> Generator[None]:
-    with socket.socket() as probe:
+def _free(ui: UiAccess) -> Generator[None]:
+    with socket.socket(socket.AF_INET6 if ":" in ui.address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise InvalidInputError("port", port, "is taken or not allowed; choose another with --port") from None
+            probe.bind((ui.address, ui.port))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise InvalidInputError("host", ui.address, "is not an address of this machine") from None
+            raise InvalidInputError("port", ui.port, "is taken or not allowed; choose another with --port") from None
     yield
 
 
@@ -163,7 +186,14 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
         newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1)]
     portfolios = [portfolio.name for portfolio in stored]
     if as_json:
-        print_json({"url": processes.url, "data_dir": str(session.data_dir), "portfolios": portfolios})
+        print_json(
+            {
+                "url": processes.ui.url,
+                "token_in": processes.ui.token_source,
+                "data_dir": str(session.data_dir),
+                "portfolios": portfolios,
+            }
+        )
         return
     console.print(f"\nReady after {seconds:.0f} s. Data: {session.data_dir}", soft_wrap=True)
     for name, record in newest:
@@ -178,9 +208,8 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
     shows_recording = any(account.price_source == "recorded" for account in accounts)
     recorded = "The demo trades play money on a RECORDED market. " if shows_recording else ""
     console.print(
-        f"\nLook   [bold]{processes.url}[/bold]  assets, runs, plan and history\n"
-        f"       {processes.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
-        "       launch a rebalance by hand: choose a portfolio as the partition\n"
+        f"\nLook   [bold]{processes.ui.url}[/bold]  assets, runs, plan and history\n"
+        f"{_launching(processes.ui)}{_login(processes.ui)}"
         "Next   (in another terminal, after 'source .venv/bin/activate')\n"
         f"       [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
         f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
@@ -188,6 +217,23 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
         f"\n{recorded}Ctrl-C stops everything; the data stays.\n",
         soft_wrap=True,
     )
+
+
+def _launching(ui: UiAccess) -> str:
+    if ui.read_only:
+        return "       read-only: it shows everything and starts nothing\n"
+    return (
+        f"       {ui.url}/locations/{LOCATION}/jobs/rebalance/playground\n"
+        "       launch a rebalance by hand: choose a portfolio as the partition\n"
+    )
+
+
+def _login(ui: UiAccess) -> str:
+    """How to get in. A terminal shows a token that was made here; output that somebody may keep does not."""
+    if ui.token is None:
+        return ""
+    shown = f": {ui.token.reveal()}" if console.is_terminal and ui.token_source != TOKEN_VARIABLE else ""
+    return escape(f"Login  with the token in {ui.token_source}{shown}\n")
 
 
 def _warnings(session: Session, accounts: Sequence[Account]) -> list[str]:

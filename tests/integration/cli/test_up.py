@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.free_port import free_port
 
+TOKEN = "a-token-that-only-the-webserver-learns"
 PROGRAM = [sys.executable, "-c", "from rebalancer_pipelines.cli.app import main; main()"]
 
 
@@ -26,20 +28,22 @@ def command(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def processes_of(folder: Path) -> list[str]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if str(folder) in line:
-            found.append(line)
-    return found
+def processes_of(folder: Path) -> list[psutil.Process]:
+    everyone = psutil.process_iter(["cmdline"])
+    return [process for process in everyone if str(folder) in " ".join(process.info["cmdline"] or [])]
+
+
+def knows(process: psutil.Process, secret: str) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return secret in process.environ().values()
+    return False
 
 
 def ask(port: int, query: str) -> Any:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())["data"]
@@ -51,6 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("DATABASE_URL", "REDIS_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("REBALANCER_DATA_DIR", str(folder))
+    monkeypatch.setenv("REBALANCER_UI_TOKEN", TOKEN)
     return folder
 
 
@@ -59,7 +64,9 @@ def running(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[byt
     port = free_port()
     told = tmp_path / "told"
     with told.open("wb") as output:
-        process = subprocess.Popen([*PROGRAM, "up", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [*PROGRAM, "up", "--auth", "--port", str(port)], stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         assert wait_until(lambda: b"Ctrl-C stops" in told.read_bytes() or process.poll() is not None, 150)
         assert process.poll() is None, told.read_text()
@@ -78,8 +85,11 @@ def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
     assert sorted(row["portfolio"] for row in rows) == ["demo-balanced", "demo-bands", "demo-equal"]
     assert all(row["success"] and row["orders_executed"] == row["orders_planned"] > 0 for row in rows)
     assert command("account", "show", "demo")["differences"] == {}
+    (informed,) = (process for process in processes_of(folder) if knows(process, TOKEN))
+    assert "rebalancer_pipelines.orchestration.webserver" in informed.cmdline()
     answer = ask(
-        port, '{ pipelineRunsOrError(filter: {pipelineName: "rebalance"}) { ... on Runs { results { status } } } }'
+        port,
+        '{ pipelineRunsOrError(filter: {pipelineName: "rebalance"}) { ... on Runs { results { status } } } }',
     )
     assert [run["status"] for run in answer["pipelineRunsOrError"]["results"]] == ["SUCCESS"] * 3
 
@@ -91,3 +101,5 @@ def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
     assert command("down") == {"stopped": True}
     assert wait_until(lambda: process.poll() is not None, 30)
     assert wait_until(lambda: processes_of(folder) == [], 10)
+    for text in (told, *(folder / "logs").iterdir()):
+        assert TOKEN not in text.read_text()
