@@ -93,6 +93,10 @@ def a_rebalance(transactions: Transactions, portfolio: Portfolio | None = None, 
     return rebalance
 
 
+NEVER_LEFT = frozenset({OrderState.PLANNED, OrderState.DENIED, OrderState.VOID, OrderState.NETTED})
+"""Of these an order was never sent itself, so it has no deadline."""
+
+
 def an_order(rebalance: Rebalance, sequence: int = 0, **changes: Any) -> Order:
     order_id = uuid4()
     order = Order(
@@ -109,7 +113,8 @@ def an_order(rebalance: Rebalance, sequence: int = 0, **changes: Any) -> Order:
         limit_price=Decimal("101.1"),
         state=OrderState.PLANNED,
     )
-    return replace(order, **changes)
+    changed = replace(order, **changes)
+    return changed if changed.state in NEVER_LEFT else replace(changed, not_after=changed.not_after or NOON)
 
 
 def a_stored_order(transactions: Transactions, rebalance: Rebalance | None = None, **changes: Any) -> Order:

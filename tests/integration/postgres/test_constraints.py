@@ -14,7 +14,7 @@ from rebalancer_pipelines.adapters.postgres.tables import Base
 
 from .stored import NOON
 
-_ID = {name: uuid4() for name in ("account", "portfolio", "rebalance", "order_intent", "paper_order")}
+_ID = {name: uuid4() for name in ("account", "portfolio", "rebalance", "order_intent", "paper_order", "batch")}
 
 _OF_ORDER = {
     "account_id": _ID["account"],
@@ -38,6 +38,15 @@ _ROWS: dict[str, dict[str, Any]] = {
     },
     "portfolio": {"id": _ID["portfolio"], "name": "long-term", "account_id": _ID["account"]},
     "target_weight": {"portfolio_id": _ID["portfolio"], "currency": "BTC", "weight": 100},
+    "rebalance_batch": {"id": _ID["batch"], "triggered_by": "sensor", "created_at": NOON},
+    "rebalance_claim": {
+        "portfolio_id": _ID["portfolio"],
+        "scheduled_for": NOON,
+        "batch_id": _ID["batch"],
+        "claimed_at": NOON,
+    },
+    "drift_watch": {"portfolio_id": _ID["portfolio"], "left_band_at": NOON},
+    "notification": {"kind": "paused", "subject": "s", "title": "t", "body": "b", "created_at": NOON},
     "rebalance": {
         "id": _ID["rebalance"],
         "portfolio_id": _ID["portfolio"],
@@ -164,6 +173,12 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("portfolio", "drift_band"): (0, -1, "100.0001", "NaN", "Infinity"),
     ("portfolio", "max_orders_per_rebalance"): (0, -1),
     ("portfolio", "cash_reserve"): (-1, 1, "NaN", "Infinity"),
+    ("portfolio", "failures_in_a_row"): (-1,),
+    ("portfolio", "paused_at"): (NOON,),
+    ("portfolio", "paused_reason"): ("a pause without its time",),
+    ("rebalance_batch", "triggered_by"): ("cron",),
+    ("notification", "kind"): ("gossip",),
+    ("notification", "attempts"): (-1,),
     ("target_weight", "weight"): ("-0.000001", "100.000001", "NaN", "Infinity"),
     ("rebalance", "status"): ("open",),
     ("rebalance", "triggered_by"): ("cron",),
@@ -179,6 +194,9 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("order_intent", "price"): _NOT_A_PRICE,
     ("order_intent", "limit_price"): _NOT_A_PRICE,
     ("order_intent", "sequence"): (-1,),
+    ("order_intent", "portfolio_id"): (None,),
+    ("order_intent", "rebalance_id"): (None,),
+    ("order_intent", "netted_quantity"): ("0.5",),
     ("fill", "liquidity_side"): ("both",),
     ("fill", "quantity"): (*_NOT_A_PRICE, "1.000000000000000001"),
     ("fill", "price"): _NOT_A_PRICE,
@@ -194,6 +212,8 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("rebalance_history", "total_value_traded"): _NOT_AN_AMOUNT,
     ("rebalance_history", "portfolio_value"): _NOT_FINITE,
     ("rebalance_history", "fees_paid"): _NOT_FINITE,
+    ("rebalance_history", "value_crossed"): _NOT_AN_AMOUNT,
+    ("rebalance_history", "fees_saved"): _NOT_AN_AMOUNT,
     ("paper_balance", "total"): _NOT_AN_AMOUNT,
     ("paper_balance", "locked"): (-1, "1.01", "NaN", "Infinity"),
     ("paper_order", "side"): ("hold",),
@@ -232,6 +252,8 @@ def test_a_value_that_can_never_be_right_is_refused(connection: Connection, tabl
         ("portfolio", {"drift_band": 100, "cash_reserve": "0.9999", "max_orders_per_rebalance": 1}),
         ("account_balance", {"total": 0, "free": 0}),
         ("price_mark", {"bid": 100, "mid": 100, "ask": 100}),
+        ("order_intent", {"rebalance_id": None, "portfolio_id": None}),
+        ("fill", {"liquidity_side": "internal"}),
         ("fill", {"fee": "-0.01"}),
         ("fill", {"notional": "0"}),
         ("ledger_entry", {"amount": "-0.000000000000000001"}),
@@ -282,6 +304,9 @@ _OTHER = uuid4()
             "uq_rebalance_claim",
         ),
         ("rebalance", {"id": _OTHER, "dagster_run_id": "other", "scheduled_for": None}, "uq_rebalance_active"),
+        ("rebalance_claim", {}, "pk_rebalance_claim"),
+        ("rebalance_claim", {"scheduled_for": "2026-01-06T12:00:00Z"}, "uq_rebalance_claim_open"),
+        ("drift_watch", {}, "pk_drift_watch"),
         ("account_balance", {}, "pk_account_balance"),
         ("price_mark", {}, "pk_price_mark"),
         ("portfolio_position", {}, "pk_portfolio_position"),
@@ -366,7 +391,7 @@ def test_orders_without_an_id_at_the_venue_are_not_taken_for_one(connection: Con
 )
 def test_nothing_refers_to_what_is_not_there(connection: Connection, table: str, column: str) -> None:
     with pytest.raises(IntegrityError, match="violates foreign key constraint"):
-        change(connection, table, **{column: uuid4()})
+        change(connection, table, **{column: uuid4(), **({"netted_quantity": 1} if column == "netted_into" else {})})
 
 
 def test_an_account_stays_while_a_portfolio_lives_on_it(connection: Connection) -> None:

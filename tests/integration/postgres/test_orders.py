@@ -18,6 +18,7 @@ from rebalancer_pipelines.domain.values import Currency
 
 from .stored import (
     EUR,
+    NEVER_LEFT,
     NOON,
     Transactions,
     a_fill,
@@ -287,7 +288,7 @@ def test_an_order_counts_as_sent_once_it_may_have_left(
     rebalance = a_rebalance(transactions)
     order = a_stored_order(transactions, rebalance, state=state)
     touch(engine, order, NOON)
-    stayed = state in {OrderState.PLANNED, OrderState.DENIED, OrderState.VOID}
+    stayed = state in NEVER_LEFT
     in_full = order.quantity * order.limit_price if state.may_be_at_venue else Decimal(0)
     assert sent_since(transactions, rebalance, NOON) == (0 if stayed else 1, in_full)
     assert sent_since(transactions, rebalance, NOON + timedelta(microseconds=1)) == (0, 0)
@@ -327,5 +328,7 @@ def test_a_move_is_a_change_that_counts_from_now(transactions: Transactions, eng
     touch(engine, order, NOON)
     with engine.connect() as connection:
         now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    move(transactions, order, OrderState.SENDING)
+    with transactions() as work:
+        work.orders.move(order, OrderState.SENDING, not_after=NOON)
+        work.commit()
     assert sent_since(transactions, rebalance, now)[0] == 1

@@ -7,16 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 from sqlalchemy import ColumnElement, Numeric, Select, Text, Uuid, case, func, select, update
-from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.copying import copy_rows
+from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
 from rebalancer_pipelines.adapters.postgres.tables import FILLS_WITHIN_ORDER, FillRow, OrderIntentRow, RebalanceRow
 from rebalancer_pipelines.domain.errors import LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import (
@@ -63,8 +64,7 @@ class PostgresOrders:
         """Store a net order, PLANNED, and let the orders ride on it, each with its part; returns those."""
         owner = {"account_id": account_id, "portfolio_id": None, "dry_run": dry_run}
         self._session.execute(insert(OrderIntentRow).values(**_columns(order), **owner))
-        parts = func.unnest(array(list(riders), type_=Uuid), array(list(riders.values()), type_=Numeric))
-        part = parts.table_valued("id", "quantity").render_derived("part")
+        part = given_rows("part", id=(Uuid(), list(riders)), quantity=(Numeric(), list(riders.values())))
         self._session.execute(
             update(OrderIntentRow)
             .where(OrderIntentRow.id == part.c.id)
@@ -140,13 +140,13 @@ class PostgresOrders:
             return
         for order, state, _ in ended:
             check_transition(order.state, state)
-        values = func.unnest(
-            array([order.id for order, _, _ in ended], type_=Uuid),
-            array([order.state.value for order, _, _ in ended], type_=Text),
-            array([state.value for _, state, _ in ended], type_=Text),
-            array([cast("str", reason) for _, _, reason in ended], type_=Text),
+        given = given_rows(
+            "given",
+            id=(Uuid(), [order.id for order, _, _ in ended]),
+            was=(Text(), [order.state.value for order, _, _ in ended]),
+            state=(Text(), [state.value for _, state, _ in ended]),
+            reason=(Text(), [reason for _, _, reason in ended]),
         )
-        given = values.table_valued("id", "was", "state", "reason").render_derived("given")
         moved = self._session.scalars(
             update(OrderIntentRow)
             .where(OrderIntentRow.id == given.c.id, OrderIntentRow.state == given.c.was)
@@ -322,6 +322,7 @@ def _columns(order: Order) -> dict[str, Any]:
         "price": order.price,
         "limit_price": order.limit_price,
         "state": order.state.value,
+        "not_after": order.not_after,
     }
 
 

@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import DateTime, Select, Uuid, delete, func, select, update
-from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
 from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBand, DriftBandKind
@@ -113,12 +114,12 @@ class PostgresPortfolios:
         if not times:
             return
         moment = DateTime(timezone=True)
-        values = func.unnest(
-            array([each.portfolio_id for each in times], type_=Uuid),
-            array([cast("datetime", each.last_rebalanced_at) for each in times], type_=moment),
-            array([cast("datetime", each.next_rebalance_at) for each in times], type_=moment),
+        given = given_rows(
+            "given",
+            id=(Uuid(), [each.portfolio_id for each in times]),
+            last_at=(moment, [each.last_rebalanced_at for each in times]),
+            next_at=(moment, [each.next_rebalance_at for each in times]),
         )
-        given = values.table_valued("id", "last_at", "next_at").render_derived("given")
         self._session.execute(
             update(PortfolioRow)
             .where(PortfolioRow.id == given.c.id)

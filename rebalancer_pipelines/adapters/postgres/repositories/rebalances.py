@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, Uuid, and_, func, select, true, update
+from sqlalchemy import DateTime, Text, Uuid, func, select, true, update
 from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session, aliased
 
 from rebalancer_pipelines.adapters.postgres.copying import copy_rows
+from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
 from rebalancer_pipelines.adapters.postgres.tables import (
     AccountBalanceRow,
     PortfolioPositionRow,
@@ -296,18 +297,13 @@ class PostgresRebalances:
         """Portfolios that a rebalance has been started for since each was asked for."""
         if not asked:
             return set()
-        values = func.unnest(array(list(asked), type_=Uuid), array(list(asked.values()), type_=DateTime(timezone=True)))
-        given = values.table_valued("portfolio_id", "asked_at").render_derived("given")
+        moment = DateTime(timezone=True)
+        given = given_rows("given", portfolio_id=(Uuid(), list(asked)), asked_at=(moment, list(asked.values())))
         return set(
             self._session.scalars(
                 select(RebalanceRow.portfolio_id)
-                .join(
-                    given,
-                    and_(
-                        RebalanceRow.portfolio_id == given.c.portfolio_id, RebalanceRow.started_at >= given.c.asked_at
-                    ),
-                )
-                .where(RebalanceRow.dry_run == dry_run)
+                .join(given, given.c.portfolio_id == RebalanceRow.portfolio_id)
+                .where(RebalanceRow.started_at >= given.c.asked_at, RebalanceRow.dry_run == dry_run)
             )
         )
 
