@@ -166,7 +166,7 @@ def _drift() -> None:
     op.create_table(
         "drift_watch",
         sa.Column("portfolio_id", sa.Uuid(), nullable=False),
-        sa.Column("left_band_at", _MOMENT, nullable=False),
+        sa.Column("claimed_at", _MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
             ["portfolio_id"], ["portfolio.id"], name=op.f("fk_drift_watch_portfolio_id"), ondelete="CASCADE"
         ),

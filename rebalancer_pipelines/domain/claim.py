@@ -13,6 +13,17 @@ from rebalancer_pipelines.domain.rebalance import TriggeredBy
 
 
 @dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When a portfolio that rebalances by itself does so: what a schedule of its own is made of."""
+
+    portfolio_id: UUID
+    portfolio: str
+    interval: RebalanceInterval
+    anchor_at: datetime
+    time_zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A portfolio that is due, with what its next due time follows from."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Context, Decimal, localcontext
 
 from rebalancer_pipelines.domain.candidate import Candidate, candidate
-from rebalancer_pipelines.domain.drift import leaves_band
+from rebalancer_pipelines.domain.drift import DriftBand, leaves_band
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import FeeSchedule, Market, PriceMark
 from rebalancer_pipelines.domain.plan import RebalancePlan, SkipReason, plan_conserves_value
@@ -21,7 +21,7 @@ from rebalancer_pipelines.domain.sizing import Sizes, Task, size_orders
 from rebalancer_pipelines.domain.valuation import PortfolioValuation, market_symbol, value_holdings
 from rebalancer_pipelines.domain.values import EXACT, HUNDRED, ZERO
 
-__all__ = ["plan_conserves_value", "propose"]
+__all__ = ["has_left_band", "plan_conserves_value", "propose"]
 
 _NOTHING = Holding(ZERO, ZERO)
 _FRACTION = Context(prec=28)
@@ -54,7 +54,7 @@ def propose(
     with localcontext(EXACT):
         valuation = value_holdings(portfolio.weights, portfolio.valuation_currency, holdings, prices)
         candidates = _candidates(portfolio, valuation, holdings, prices, markets, fees)
-        if _gate_is_open(portfolio, valuation):
+        if portfolio.policy.band is None or has_left_band(portfolio, valuation, portfolio.policy.band):
             sizes = size_orders(
                 Task(
                     value=valuation.value,
@@ -116,16 +116,15 @@ def _cash_kept(portfolio: Portfolio, cash_target: Decimal) -> Decimal:
     return max(cash_target, portfolio.policy.cash_reserve * HUNDRED)
 
 
-def _gate_is_open(portfolio: Portfolio, valuation: PortfolioValuation) -> bool:
-    policy, targets = portfolio.policy, dict(portfolio.weights)
-    band = policy.band
-    if band is None:
-        return True
+def has_left_band(portfolio: Portfolio, valuation: PortfolioValuation, band: DriftBand) -> bool:
+    """Whether any managed currency has left a band around its target, so that all return to theirs."""
+    targets = dict(portfolio.weights)
     for position in valuation.positions:
         low = high = targets.get(position.currency, ZERO)
         if position.currency == valuation.valuation_currency:
             # Cash that the reserve keeps back has not drifted.
             high = _cash_kept(portfolio, low)
-        if leaves_band(band, position.value, valuation.value, low=low, high=high, threshold=policy.threshold):
+        threshold = portfolio.policy.threshold
+        if leaves_band(band, position.value, valuation.value, low=low, high=high, threshold=threshold):
             return True
     return False

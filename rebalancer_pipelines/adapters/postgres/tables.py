@@ -200,12 +200,12 @@ class RebalanceClaimRow(Base):
 
 
 class DriftWatchRow(Base):
-    """A portfolio that has left its drift band and has not come back well inside it since."""
+    """A portfolio that has left its drift band, was claimed for that, and has not come back well inside it since."""
 
     __tablename__ = "drift_watch"
 
     portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
-    left_band_at: Mapped[datetime]
+    claimed_at: Mapped[datetime]
 
 
 class RebalanceRow(Base):

@@ -13,6 +13,7 @@ from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unav
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
 from rebalancer_pipelines.adapters.postgres.repositories.activity import PostgresActivityLog
 from rebalancer_pipelines.adapters.postgres.repositories.claims import PostgresClaims
+from rebalancer_pipelines.adapters.postgres.repositories.drift_watch import PostgresDriftWatch
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
 from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
 from rebalancer_pipelines.adapters.postgres.repositories.ledger import PostgresLedger
@@ -23,6 +24,7 @@ from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
     Claims,
+    DriftWatch,
     History,
     KillSwitch,
     Ledger,
@@ -48,6 +50,7 @@ class PostgresUnitOfWork:
         self._session = Session(engine, expire_on_commit=False, execution_options=_AS_STORED)
         self.accounts: Accounts = PostgresAccounts(self._session)
         self.portfolios: Portfolios = PostgresPortfolios(self._session)
+        self.drift_watch: DriftWatch = PostgresDriftWatch(self._session)
         self.claims: Claims = PostgresClaims(self._session)
         self.ledger: Ledger = PostgresLedger(self._session)
         self.rebalances: Rebalances = PostgresRebalances(self._session)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
+from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
 from rebalancer_pipelines.domain.market import PriceMark
@@ -150,10 +150,6 @@ class Portfolios(Protocol):
         """Those of the portfolios that are there, by name."""
         ...
 
-    def enabled(self, limit: int) -> Sequence[Portfolio]:
-        """Those that rebalance by themselves, the oldest first, so many at most."""
-        ...
-
     def count_failure(self, portfolio_id: UUID) -> int:
         """Count one more failure and return how many there were in a row."""
         ...
@@ -200,6 +196,14 @@ class Claims(Protocol):
         """
         ...
 
+    def claim_now(self, portfolio_ids: Collection[UUID], now: datetime) -> ClaimedBatch | None:
+        """Claim portfolios whether they are due or not, as of now; those that are taken up already are left out."""
+        ...
+
+    def rhythms(self, limit: int) -> Sequence[Rhythm]:
+        """Portfolios that rebalance by themselves, the oldest first, so many at most."""
+        ...
+
     def of_batch(self, batch_id: UUID) -> ClaimedBatch | None:
         """What of a batch has no outcome yet; None when all has."""
         ...
@@ -218,6 +222,36 @@ class Claims(Protocol):
 
     def database_clock(self) -> datetime:
         """The database's present."""
+        ...
+
+
+class DriftWatch(Protocol):
+    """Portfolios with a drift band, between their due times."""
+
+    def near_the_edge(
+        self, account_ids: Collection[UUID], prices: Mapping[str, Decimal], *, fraction: Decimal
+    ) -> Sequence[tuple[UUID, Mapping[Currency, Decimal]]]:
+        """Portfolios some weight of which is further from its target than `fraction` of the band, with their books.
+
+        A quick look at these accounts that may name one too many and never one too few, by mid `prices` of symbols; a
+        portfolio without all of its prices is left out. Paused ones, and those with an open claim, are not looked at.
+        """
+        ...
+
+    def watched_symbols(self) -> Sequence[tuple[UUID, Collection[str]]]:
+        """Accounts that have portfolios with a band, and the markets whose prices these need."""
+        ...
+
+    def claimed(self) -> Mapping[UUID, datetime]:
+        """Portfolios that have left their band and were claimed for it, and when."""
+        ...
+
+    def remember(self, portfolio_ids: Collection[UUID], now: datetime) -> None:
+        """Note that portfolios were claimed for having left their bands."""
+        ...
+
+    def forget(self, portfolio_ids: Collection[UUID]) -> None:
+        """Note that portfolios are well inside their bands again."""
         ...
 
 
@@ -489,6 +523,7 @@ class UnitOfWork(Protocol):
     accounts: Accounts
     portfolios: Portfolios
     claims: Claims
+    drift_watch: DriftWatch
     ledger: Ledger
     rebalances: Rebalances
     orders: Orders

@@ -45,7 +45,7 @@ _ROWS: dict[str, dict[str, Any]] = {
         "batch_id": _ID["batch"],
         "claimed_at": NOON,
     },
-    "drift_watch": {"portfolio_id": _ID["portfolio"], "left_band_at": NOON},
+    "drift_watch": {"portfolio_id": _ID["portfolio"], "claimed_at": NOON},
     "notification": {"kind": "paused", "subject": "s", "title": "t", "body": "b", "created_at": NOON},
     "rebalance": {
         "id": _ID["rebalance"],

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceBatchRow, RebalanceClaimRow
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
-from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch, Due
+from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch, Due, Rhythm
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 
 _CLAIM = text(
@@ -60,9 +60,6 @@ class PostgresClaims:
         withheld: Collection[UUID] = (),
     ) -> Sequence[Due]:
         """Lock portfolios that are due and not taken up."""
-        open_claim = select(RebalanceClaimRow.portfolio_id).where(
-            RebalanceClaimRow.portfolio_id == PortfolioRow.id, RebalanceClaimRow.finished_at.is_(None)
-        )
         statement = (
             select(
                 PortfolioRow.id,
@@ -75,7 +72,7 @@ class PostgresClaims:
                 PortfolioRow.rebalance_enabled,
                 PortfolioRow.paused_at.is_(None),
                 PortfolioRow.next_rebalance_at <= now,
-                ~open_claim.exists(),
+                ~_open_claim().exists(),
             )
             .order_by(PortfolioRow.next_rebalance_at)
             .limit(limit)
@@ -116,6 +113,48 @@ class PostgresClaims:
             return None
         claims = [Claim(row.id, row.name, row.account_id, row.due_at) for row in rows]
         return ClaimedBatch(rows[0].batch_id, triggered_by, now, claims)
+
+    def claim_now(self, portfolio_ids: Collection[UUID], now: datetime) -> ClaimedBatch | None:
+        """Claim portfolios whether they are due or not; their next due times stay."""
+        due = self._session.execute(
+            select(
+                PortfolioRow.id,
+                PortfolioRow.next_rebalance_at,
+                PortfolioRow.rebalance_interval,
+                PortfolioRow.anchor_at,
+                PortfolioRow.time_zone,
+            )
+            .where(PortfolioRow.id.in_(portfolio_ids), ~_open_claim().exists())
+            .order_by(PortfolioRow.name)
+            .with_for_update(skip_locked=True, of=PortfolioRow)
+        )
+        taken = [
+            (
+                Due(row.id, now, RebalanceInterval(row.rebalance_interval), row.anchor_at, ZoneInfo(row.time_zone)),
+                row.next_rebalance_at,
+            )
+            for row in due
+        ]
+        return self.open(TriggeredBy.SENSOR, taken, now)
+
+    def rhythms(self, limit: int) -> Sequence[Rhythm]:
+        """Portfolios that rebalance by themselves, the oldest first."""
+        rows = self._session.execute(
+            select(
+                PortfolioRow.id,
+                PortfolioRow.name,
+                PortfolioRow.rebalance_interval,
+                PortfolioRow.anchor_at,
+                PortfolioRow.time_zone,
+            )
+            .where(PortfolioRow.rebalance_enabled)
+            .order_by(PortfolioRow.created_at, PortfolioRow.id)
+            .limit(limit)
+        )
+        return [
+            Rhythm(row.id, row.name, RebalanceInterval(row.rebalance_interval), row.anchor_at, ZoneInfo(row.time_zone))
+            for row in rows
+        ]
 
     def of_batch(self, batch_id: UUID) -> ClaimedBatch | None:
         """What of a batch has no outcome yet."""
@@ -178,6 +217,12 @@ class PostgresClaims:
     def database_clock(self) -> datetime:
         """The database's present."""
         return self._session.execute(select(func.clock_timestamp())).scalar_one()
+
+
+def _open_claim() -> Select[UUID]:
+    return select(RebalanceClaimRow.portfolio_id).where(
+        RebalanceClaimRow.portfolio_id == PortfolioRow.id, RebalanceClaimRow.finished_at.is_(None)
+    )
 
 
 def _batch(batch_id: UUID, rows: Sequence[Any]) -> ClaimedBatch | None:

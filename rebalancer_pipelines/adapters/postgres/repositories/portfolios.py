@@ -165,17 +165,6 @@ class PostgresPortfolios:
         """Those of the portfolios that are there, by name."""
         return self._load(select(PortfolioRow).where(PortfolioRow.id.in_(portfolio_ids)))
 
-    def enabled(self, limit: int) -> Sequence[Portfolio]:
-        """Those that rebalance by themselves, the oldest first, so many at most."""
-        rows = self._session.scalars(
-            select(PortfolioRow)
-            .where(PortfolioRow.rebalance_enabled)
-            .order_by(PortfolioRow.created_at, PortfolioRow.id)
-            .limit(limit)
-        ).all()
-        weights = self._weights([row.id for row in rows])
-        return [_portfolio(row, weights[row.id]) for row in rows]
-
     def _store_weights(self, portfolio: Portfolio) -> None:
         self._session.execute(
             insert(TargetWeightRow),
