@@ -1,17 +1,27 @@
 """The one reviewable list of what can run."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
+from rebalancer_pipelines.adapters.settings import Settings
+from rebalancer_pipelines.domain.claim import Rhythm
 from rebalancer_pipelines.orchestration.assets.market_data import account_balances, market_prices
 from rebalancer_pipelines.orchestration.assets.portfolio import portfolio_value
 from rebalancer_pipelines.orchestration.assets.rebalance import executed_orders, planned_orders, rebalance_history
-from rebalancer_pipelines.orchestration.jobs import rebalance
+from rebalancer_pipelines.orchestration.jobs import rebalance, rebalance_batch
 from rebalancer_pipelines.orchestration.resources import Rebalancer
-from rebalancer_pipelines.orchestration.sensors import abandoned_rebalances, portfolio_partitions
+from rebalancer_pipelines.orchestration.schedules import portfolio_schedules, stored_rhythms
+from rebalancer_pipelines.orchestration.sensors import (
+    abandoned_rebalances,
+    drifted_portfolios,
+    due_portfolios,
+    portfolio_partitions,
+)
 
 
-def build_definitions(rebalancer: Rebalancer) -> dg.Definitions:
-    """Everything Dagster may run, over the given resource."""
+def build_definitions(rebalancer: Rebalancer, rhythms: Sequence[Rhythm] = ()) -> dg.Definitions:
+    """Everything Dagster may run, over the given resource, with a schedule for each rhythm."""
     return dg.Definitions(
         assets=[
             account_balances,
@@ -21,11 +31,12 @@ def build_definitions(rebalancer: Rebalancer) -> dg.Definitions:
             executed_orders,
             rebalance_history,
         ],
-        jobs=[rebalance],
-        sensors=[portfolio_partitions, abandoned_rebalances],
+        jobs=[rebalance, rebalance_batch],
+        schedules=portfolio_schedules(rhythms, running=Settings().starts_scheduler),
+        sensors=[portfolio_partitions, abandoned_rebalances, due_portfolios, drifted_portfolios],
         resources={"rebalancer": rebalancer},
         executor=dg.in_process_executor,
     )
 
 
-defs = build_definitions(Rebalancer(database_url=dg.EnvVar("DATABASE_URL")))
+defs = build_definitions(Rebalancer(database_url=dg.EnvVar("DATABASE_URL")), stored_rhythms(Settings().database_url))

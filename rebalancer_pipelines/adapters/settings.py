@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+from cronsim import CronSim, CronSimError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rebalancer_pipelines.adapters.embedded.data_directory import default_data_dir
 from rebalancer_pipelines.domain.errors import InvalidInputError
+from rebalancer_pipelines.domain.values import parse_whole
 
 _YES = frozenset({"true", "1", "yes", "on"})
 _NO = frozenset({"false", "0", "no", "off"})
+_CRON_FIELDS = 5
 
 
 class Settings(BaseSettings):
@@ -23,11 +27,54 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
     data_dir: Path = Field(default_factory=default_data_dir, validation_alias="REBALANCER_DATA_DIR")
     scheduler_dry_run: str = Field(default="false", validation_alias="SCHEDULER_DRY_RUN")
+    scheduler_enabled: str = Field(default="true", validation_alias="SCHEDULER_ENABLED")
+    scheduler_auto_start: str = Field(default="true", validation_alias="SCHEDULER_AUTO_START")
+    scheduler_check_interval: str = Field(default="0 * * * *", validation_alias="SCHEDULER_CHECK_INTERVAL")
+    scheduler_schedules: str = Field(default="500", validation_alias="SCHEDULER_SCHEDULES")
 
     @property
     def dry_run_only(self) -> bool:
         """Whether nothing is ever to be sent. Raises `InvalidInputError` rather than guess what a word means."""
-        word = self.scheduler_dry_run.strip().lower()
-        if word not in _YES | _NO:
-            raise InvalidInputError("SCHEDULER_DRY_RUN", self.scheduler_dry_run, "must be true or false")
-        return word in _YES
+        return _truth("SCHEDULER_DRY_RUN", self.scheduler_dry_run)
+
+    @property
+    def schedules_itself(self) -> bool:
+        """The master switch: whether anything runs by itself at all. Raises `InvalidInputError`."""
+        return _truth("SCHEDULER_ENABLED", self.scheduler_enabled)
+
+    @property
+    def starts_scheduler(self) -> bool:
+        """Whether schedules and sensors run from the first start on. Raises `InvalidInputError`."""
+        return _truth("SCHEDULER_AUTO_START", self.scheduler_auto_start)
+
+    @property
+    def check_cron(self) -> str:
+        """When everything that is due is looked for, as five cron fields in UTC. Raises `InvalidInputError`."""
+        cron = " ".join(self.scheduler_check_interval.split())
+        if cron.count(" ") != _CRON_FIELDS - 1 or not _is_cron(cron):
+            raise InvalidInputError(
+                "SCHEDULER_CHECK_INTERVAL",
+                self.scheduler_check_interval,
+                "is not a cron schedule; write five fields such as '0 * * * *' (hourly) or '*/30 * * * *'",
+            )
+        return cron
+
+    @property
+    def most_schedules(self) -> int:
+        """So many portfolios have a schedule of their own at most. Raises `InvalidInputError`."""
+        return parse_whole(self.scheduler_schedules, field="SCHEDULER_SCHEDULES", least=0, most=5000)
+
+
+def _is_cron(line: str) -> bool:
+    try:
+        CronSim(line, datetime.now(UTC))
+    except CronSimError:
+        return False
+    return True
+
+
+def _truth(variable: str, text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _YES | _NO:
+        raise InvalidInputError(variable, text, "must be true or false")
+    return word in _YES

@@ -147,3 +147,16 @@ def rebalance_succeeded(record: RebalanceRecord) -> dg.AssetCheckResult:
         check_name=REBALANCE_SUCCEEDED.name,
         description="; ".join(f"{e['code']}: {e['message']}" for e in errors) or None,
     )
+
+
+def evaluation(result: dg.AssetCheckResult, partition: str) -> dg.AssetCheckEvaluation:
+    """A verdict on one partition, for a run that has many."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey.from_coercible(result.asset_key or ()),
+        check_name=result.check_name or "",
+        passed=result.passed,
+        metadata=result.metadata or {},
+        severity=result.severity,
+        description=result.description,
+        partition=partition,
+    )

@@ -5,6 +5,11 @@ Here: the jobs' selections, executors and tags. Not here: when they run (`sensor
 
 import dagster as dg
 
+from rebalancer_pipelines.orchestration.batch import rebalance_portfolios
+
+# Recovery is the order protocol's, never a retry: a retried step could not know what the first one sent.
+_NEVER_AGAIN = {"dagster/max_retries": "0"}
+
 REBALANCE_ASSETS = (
     "account_balances",
     "market_prices",
@@ -20,6 +25,15 @@ rebalance = dg.define_asset_job(
     description="Brings one portfolio to its target weights: balances, prices, value, plan, orders, history.",
     # A multiprocess run costs five to ten times as much, and the steps must share one process's view of time.
     executor_def=dg.in_process_executor,
-    # Recovery is the order protocol's, never a retry: a retried step could not know what the first one sent.
-    run_tags={"dagster/max_retries": "0", "dagster/max_runtime": "900"},
+    run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "900"},
 )
+
+
+@dg.job(
+    description="Rebalances many portfolios in one run: one price read per market, orders netted per account.",
+    executor_def=dg.in_process_executor,
+    run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "3600"},
+)
+def rebalance_batch() -> None:
+    """Many portfolios at once."""
+    rebalance_portfolios()

@@ -225,6 +225,8 @@ def record_metadata(
         "orders_failed": record.orders_failed,
         "total_value_traded": figure(record.total_value_traded),
         "fees_paid": figure(record.fees_paid),
+        "value_crossed": figure(record.value_crossed),
+        "fees_saved": figure(record.fees_saved),
         "duration_ms": record.duration_ms,
         "weights_before": positions_table(before),
         "weights_after": positions_table(after),

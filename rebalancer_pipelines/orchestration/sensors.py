@@ -7,10 +7,24 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from rebalancer_pipelines.adapters.settings import Settings
+from rebalancer_pipelines.application.claims import check_clock, claim_due
+from rebalancer_pipelines.application.drift_watch import watch_drift
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs
+from rebalancer_pipelines.orchestration.jobs import rebalance_batch
 from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
+from rebalancer_pipelines.orchestration.triggers import (
+    MOST_BATCHES,
+    batch_run,
+    is_time,
+    served_portfolios,
+    unfinished_batches,
+)
+
+STATUS = dg.DefaultSensorStatus.RUNNING if Settings().starts_scheduler else dg.DefaultSensorStatus.STOPPED
+"""What rebalances by itself runs from the first start on, unless SCHEDULER_AUTO_START says otherwise."""
 
 
 def partition_changes(
@@ -50,6 +64,53 @@ def abandoned_rebalances(context: dg.SensorEvaluationContext, rebalancer: Rebala
         unsettled = recover_abandoned_accounts(ports)
         ended = fail_dead_runs(context.instance, ports)
     return dg.SkipReason("; ".join(unsettled) or f"{len(ended)} stopped runs were closed")
+
+
+@dg.sensor(
+    name="due_portfolios",
+    job=rebalance_batch,
+    minimum_interval_seconds=30,
+    default_status=STATUS,
+    description="Rebalances everything that is due and that no schedule serves, whenever the due check is set to run; "
+    "and launches again what was claimed but never brought to an end.",
+)
+def due_portfolios(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) -> dg.SensorResult | dg.SkipReason:
+    """Claim what is due."""
+    settings = Settings()
+    if not settings.schedules_itself:
+        return dg.SkipReason("SCHEDULER_ENABLED is false")
+    with rebalancer.ports() as ports:
+        now = ports.clock.now()
+        check_clock(ports)
+        requests = unfinished_batches(context.instance, ports)
+        if not is_time(settings.check_cron, context.cursor, now):
+            return dg.SensorResult(requests, cursor=context.cursor or now.isoformat())
+        served, withheld = served_portfolios(context.instance, context.repository_def)
+        while (batch := claim_due(ports, served=served, withheld=withheld)) is not None:
+            requests.append(batch_run(batch))
+            if len(requests) >= MOST_BATCHES:
+                return dg.SensorResult(requests, cursor=context.cursor)
+    return dg.SensorResult(requests, cursor=now.isoformat())
+
+
+@dg.sensor(
+    name="drifted_portfolios",
+    job=rebalance_batch,
+    minimum_interval_seconds=60,
+    default_status=STATUS,
+    description="Rebalances portfolios that have left their drift band between their due times.",
+)
+def drifted_portfolios(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) -> dg.SensorResult | dg.SkipReason:
+    """Claim what has drifted."""
+    if not Settings().schedules_itself:
+        return dg.SkipReason("SCHEDULER_ENABLED is false")
+    with rebalancer.ports() as ports:
+        report = watch_drift(ports)
+    for line in report.unread:
+        context.log.warning(f"its prices could not be read: {line}")
+    if report.batch is None:
+        return dg.SkipReason("; ".join(report.unread) or "nothing has left its band")
+    return dg.SensorResult([batch_run(report.batch)])
 
 
 def sync_partitions(instance: dg.DagsterInstance, stored: Iterable[str]) -> None:

@@ -44,6 +44,13 @@ def finish_rebalance(ports: Ports, stage: Stage) -> FinishedRebalance:
             before = work.rebalances.positions(rebalance.id, PositionPhase.BEFORE)
             after = work.rebalances.positions(rebalance.id, PositionPhase.AFTER)
         record = close_rebalance(ports, rebalance)
+    return finished(record, before, after)
+
+
+def finished(
+    record: RebalanceRecord, before: Sequence[WeighedPosition], after: Sequence[WeighedPosition]
+) -> FinishedRebalance:
+    """A closed rebalance with its distances from the targets."""
     value_before = exact_sum(p.value for p in before)
     cost = EXACT.subtract(value_before, exact_sum(p.value for p in after))
     return FinishedRebalance(

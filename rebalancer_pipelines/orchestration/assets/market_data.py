@@ -3,6 +3,8 @@
 Here: the two assets that read a venue. Not here: how a venue is read (adapters), or what makes a price sound (domain).
 """
 
+from datetime import datetime
+
 import dagster as dg
 
 from rebalancer_pipelines.application.rebalance.observe_prices import observe_prices
@@ -18,12 +20,14 @@ from rebalancer_pipelines.orchestration.resources import Rebalancer
 class RebalanceOptions(dg.Config):
     """How a rebalance is to be run. `triggered_by`: scheduler, sensor, manual, api or backfill.
 
-    `confirmed`: limits that a person waives for this run, TURNOVER or PRICE_COLLAR.
+    `confirmed`: limits that a person waives for this run, TURNOVER or PRICE_COLLAR. `scheduled_for`: the due time that
+    was claimed for this run, as ISO 8601; set by what claims it.
     """
 
     dry_run: bool = False
     triggered_by: str = TriggeredBy.MANUAL.value
     confirmed: list[str] = []  # noqa: RUF012 - Dagster copies it for every run
+    scheduled_for: str | None = None
 
     def request(self, context: dg.AssetExecutionContext) -> RebalanceRequest:
         """What the run asks for. Raises `InvalidInputError` when it could not bring a rebalance to its end."""
@@ -36,12 +40,15 @@ class RebalanceOptions(dg.Config):
                 "selection", None, "account_balances begins a rebalance; select all six assets with it"
             )
         record = context.instance.get_run_record_by_id(context.run.run_id)
+        scheduled_for = datetime.fromisoformat(self.scheduled_for) if self.scheduled_for else None
         return RebalanceRequest(
             portfolio=context.partition_key,
             dry_run=self.dry_run,
             triggered_by=TriggeredBy(self.triggered_by),
             dagster_run_id=context.run.run_id,
-            requested_at=record.create_timestamp if record else None,
+            # What has started since the due time answers it, whoever asked for that.
+            requested_at=scheduled_for or (record.create_timestamp if record else None),
+            scheduled_for=scheduled_for,
             confirmed=parse_confirmed(self.confirmed),
         )
 

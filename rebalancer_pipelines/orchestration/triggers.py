@@ -1,0 +1,90 @@
+"""From claims to runs: what a sensor hands to Dagster, and what it asks Dagster before it claims.
+
+Here: run requests, and the state of runs and schedules as Dagster knows it. Not here: what is due (use case `claims`).
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import dagster as dg
+from cronsim import CronSim
+from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
+
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.domain.claim import ClaimedBatch
+from rebalancer_pipelines.orchestration.batch import BATCH_TAG
+from rebalancer_pipelines.orchestration.schedules import PORTFOLIO_ID_TAG
+
+MOST_BATCHES = 20
+"""So many batches one evaluation launches at most; what is left is claimed by the next."""
+
+_LAUNCH_GRACE = timedelta(minutes=1)
+"""How long Dagster may take to show the run of a claim before it is launched again."""
+
+_ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+def batch_run(batch: ClaimedBatch) -> dg.RunRequest:
+    """The run of a claimed batch. Its key is the batch's, so that Dagster launches it once."""
+    return dg.RunRequest(
+        run_key=str(batch.id),
+        job_name="rebalance_batch",
+        run_config={"ops": {"rebalance_portfolios": {"config": {"batch": str(batch.id)}}}},
+        tags={BATCH_TAG: str(batch.id), "rebalancer/portfolios": str(len(batch.claims))},
+    )
+
+
+def unfinished_batches(instance: dg.DagsterInstance, ports: Ports) -> list[dg.RunRequest]:
+    """Runs for claims that were made and have no outcome, because something was stopped in between.
+
+    A batch without a run is launched under its own key. One whose run has ended gets a new try as a new batch. One
+    that is waiting or running is left alone.
+    """
+    now = ports.clock.now()
+    with ports.transactions() as work:
+        waiting = work.claims.waiting(now - _LAUNCH_GRACE)
+    requests: list[dg.RunRequest] = []
+    for batch_id, _ in waiting[:MOST_BATCHES]:
+        runs = instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: str(batch_id)}), limit=1)
+        with ports.transactions() as work:
+            batch = work.claims.of_batch(batch_id)
+            if runs and runs[0].status in _ENDED:
+                batch = work.claims.move_to_new_batch(batch_id, now)
+                work.commit()
+            elif runs:
+                batch = None
+        if batch is not None:
+            requests.append(batch_run(batch))
+    return requests
+
+
+def is_time(cron: str, last_check: str | None, now: datetime) -> bool:
+    """Whether the due check's cron line has fired since the last check; without one it is time."""
+    if last_check is None:
+        return True
+    return next(CronSim(cron, datetime.fromisoformat(last_check).astimezone(UTC))) <= now
+
+
+def served_portfolios(
+    instance: dg.DagsterInstance, repository: dg.RepositoryDefinition | None
+) -> tuple[set[UUID], set[UUID]]:
+    """Portfolios whose own schedule runs, and those whose schedule somebody has stopped."""
+    if repository is None:
+        return set(), set()
+    stored = {
+        state.instigator_name: state.status
+        for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+    }
+    served: set[UUID] = set()
+    withheld: set[UUID] = set()
+    for schedule in repository.schedule_defs:
+        portfolio_id = schedule.tags.get(PORTFOLIO_ID_TAG)
+        if portfolio_id is None:
+            continue
+        status = stored.get(schedule.name)
+        runs_by_default = schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+        is_running = status in {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE} or (
+            status is None and runs_by_default
+        )
+        (served if is_running else withheld).add(UUID(portfolio_id))
+    return served, withheld
