@@ -5,7 +5,9 @@ import dagster as dg
 from rebalancer_pipelines.orchestration.assets.market_data import account_balances, market_prices
 from rebalancer_pipelines.orchestration.assets.portfolio import portfolio_value
 from rebalancer_pipelines.orchestration.assets.rebalance import executed_orders, planned_orders, rebalance_history
+from rebalancer_pipelines.orchestration.daily_digest import daily_digest, daily_digest_job
 from rebalancer_pipelines.orchestration.jobs import rebalance
+from rebalancer_pipelines.orchestration.notification_sensor import notifications
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from rebalancer_pipelines.orchestration.sensors import abandoned_rebalances, portfolio_partitions
 
@@ -21,8 +23,9 @@ def build_definitions(rebalancer: Rebalancer) -> dg.Definitions:
             executed_orders,
             rebalance_history,
         ],
-        jobs=[rebalance],
-        sensors=[portfolio_partitions, abandoned_rebalances],
+        jobs=[rebalance, daily_digest_job],
+        schedules=[daily_digest],
+        sensors=[portfolio_partitions, abandoned_rebalances, notifications],
         resources={"rebalancer": rebalancer},
         executor=dg.in_process_executor,
     )

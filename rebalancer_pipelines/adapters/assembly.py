@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rebalancer_pipelines.adapters.clock import SystemClock
 from rebalancer_pipelines.adapters.kill_file import KillFile
+from rebalancer_pipelines.adapters.notifier import open_notifier
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from rebalancer_pipelines.adapters.settings import Settings
@@ -27,11 +28,13 @@ def open_ports(database_url: str, data_dir: Path | None = None) -> Generator[Por
     settings = Settings()
     folder = data_dir or settings.data_dir
     clock = SystemClock()
+    notified = settings.notified_at_least
     with open_engine(database_url) as engine:
         yield Ports(
-            transactions=lambda: PostgresUnitOfWork(engine),
+            transactions=lambda: PostgresUnitOfWork(engine, notified=notified),
             venues=VenueRegistry(engine, clock, key_file=folder / _KEY_FILE),
             clock=clock,
             kill_file=KillFile(folder),
             dry_run_only=settings.dry_run_only,
+            notifier=open_notifier(settings),
         )

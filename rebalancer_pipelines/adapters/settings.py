@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rebalancer_pipelines.adapters.embedded.data_directory import default_data_dir
+from rebalancer_pipelines.domain.calendar import parse_time_zone
 from rebalancer_pipelines.domain.errors import InvalidInputError
+from rebalancer_pipelines.domain.notification import NotificationKind
 
 _YES = frozenset({"true", "1", "yes", "on"})
 _NO = frozenset({"false", "0", "no", "off"})
+
+_USUALLY_TOLD = frozenset(NotificationKind) - {NotificationKind.REBALANCED}
+"""What needs somebody, and the digest; that all went well, the digest says once a day."""
 
 
 class Settings(BaseSettings):
@@ -23,6 +29,9 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
     data_dir: Path = Field(default_factory=default_data_dir, validation_alias="REBALANCER_DATA_DIR")
     scheduler_dry_run: str = Field(default="false", validation_alias="SCHEDULER_DRY_RUN")
+    notify_urls: str = Field(default="", validation_alias="NOTIFY_URLS", repr=False)
+    notify_kinds: str | None = Field(default=None, validation_alias="NOTIFY_KINDS")
+    notify_time_zone: str = Field(default="UTC", validation_alias="NOTIFY_TIME_ZONE")
 
     @property
     def dry_run_only(self) -> bool:
@@ -31,3 +40,33 @@ class Settings(BaseSettings):
         if word not in _YES | _NO:
             raise InvalidInputError("SCHEDULER_DRY_RUN", self.scheduler_dry_run, "must be true or false")
         return word in _YES
+
+    @property
+    def notified(self) -> frozenset[NotificationKind]:
+        """What people are told of; nothing without an address. Raises `InvalidInputError` for an unknown kind."""
+        if not self.notify_urls.strip():
+            return frozenset()
+        if self.notify_kinds is None:
+            return _USUALLY_TOLD
+        words = self.notify_kinds.lower().replace(",", " ").split()
+        for word in words:
+            if word not in set(NotificationKind):
+                choices = ", ".join(NotificationKind)
+                raise InvalidInputError("NOTIFY_KINDS", word, f"is unknown; use some of {choices}")
+        return frozenset(map(NotificationKind, words))
+
+    @property
+    def notified_at_least(self) -> frozenset[NotificationKind]:
+        """The same for whoever must not be stopped by a slip in `NOTIFY_KINDS`, a rebalance above all."""
+        try:
+            return self.notified
+        except InvalidInputError:
+            return _USUALLY_TOLD
+
+    @property
+    def digest_zone(self) -> ZoneInfo:
+        """In which the hour of the daily digest is counted. Raises `InvalidInputError` for an unknown one."""
+        try:
+            return parse_time_zone(self.notify_time_zone)
+        except InvalidInputError as error:
+            raise InvalidInputError("NOTIFY_TIME_ZONE", error.value, error.remedy) from None

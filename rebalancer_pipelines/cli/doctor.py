@@ -17,6 +17,7 @@ from rebalancer_pipelines.application.documents import history_document, moment
 from rebalancer_pipelines.application.key_permissions import check_permissions
 from rebalancer_pipelines.cli.account_documents import account_document
 from rebalancer_pipelines.cli.launch import prepare_dagster
+from rebalancer_pipelines.cli.notify import notifier_health
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table, say
 from rebalancer_pipelines.cli.session import Session, open_session
@@ -106,6 +107,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 _examine("redis", lambda: _redis(session)),
                 _examine("dagster daemon", lambda: _daemon(session)),
                 _examine("clock", lambda: _clock(session)),
+                _examine("notifications", lambda: notifier_health(session.ports)),
                 _examine("kill switch", lambda: _kill_switch(session)),
                 *_venues(session),
             ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,9 @@ from rebalancer_pipelines.adapters.postgres.repositories.activity import Postgre
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
 from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
 from rebalancer_pipelines.adapters.postgres.repositories.ledger import PostgresLedger
+from rebalancer_pipelines.adapters.postgres.repositories.notifications import PostgresNotifications
 from rebalancer_pipelines.adapters.postgres.repositories.orders import PostgresOrders
+from rebalancer_pipelines.adapters.postgres.repositories.portfolio_days import PostgresPortfolioDays
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
 from rebalancer_pipelines.application.ports import (
@@ -24,10 +27,13 @@ from rebalancer_pipelines.application.ports import (
     History,
     KillSwitch,
     Ledger,
+    Notifications,
     Orders,
+    PortfolioDays,
     Portfolios,
     Rebalances,
 )
+from rebalancer_pipelines.domain.notification import NotificationKind
 
 # Every read shows what is stored now: rows that the session has seen before are not taken from its memory.
 _AS_STORED = {"populate_existing": True, "synchronize_session": False}
@@ -40,8 +46,8 @@ class PostgresUnitOfWork:
     way. Whether a commit that was cut off so took effect is then unknown: read it again before acting on it.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """Prepare a transaction on a connection of the engine's pool."""
+    def __init__(self, engine: Engine, *, notified: Collection[NotificationKind] = ()) -> None:
+        """Prepare a transaction on a connection of the engine's pool. `notified`: the facts that people are told."""
         self._url = engine.url
         self._session = Session(engine, expire_on_commit=False, execution_options=_AS_STORED)
         self.accounts: Accounts = PostgresAccounts(self._session)
@@ -52,6 +58,8 @@ class PostgresUnitOfWork:
         self.history: History = PostgresHistory(self._session)
         self.activity: ActivityLog = PostgresActivityLog(self._session)
         self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
+        self.notifications: Notifications = PostgresNotifications(self._session, notified)
+        self.portfolio_days: PortfolioDays = PostgresPortfolioDays(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -8,13 +8,16 @@ from datetime import timedelta
 from typing import Protocol
 
 from rebalancer_pipelines.application.ports.clock import Clock
+from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
     History,
     KillSwitch,
     Ledger,
+    Notifications,
     Orders,
+    PortfolioDays,
     Portfolios,
     Rebalances,
     UnitOfWork,
@@ -51,9 +54,13 @@ __all__ = [
     "Ledger",
     "Movement",
     "MovementKind",
+    "Notifications",
+    "Notifier",
+    "NotifierError",
     "OrderReference",
     "OrderTicket",
     "Orders",
+    "PortfolioDays",
     "Portfolios",
     "Ports",
     "PriceSource",
@@ -85,7 +92,7 @@ class KillFile(Protocol):
 class Ports:
     """Everything a use case works with, handed in by whoever composes the program.
 
-    `dry_run_only`: nothing is ever sent, whatever a run asks for.
+    `dry_run_only`: nothing is ever sent, whatever a run asks for. `notifier` None: nobody is told of anything.
     """
 
     transactions: Callable[[], UnitOfWork]
@@ -94,3 +101,4 @@ class Ports:
     kill_file: KillFile
     dry_run_only: bool = False
     lease_patience: timedelta = timedelta(seconds=150)
+    notifier: Notifier | None = None

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer_pipelines.application.documents import error_document, orders_of_record
+from rebalancer_pipelines.application.notify import tell_of_record
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.domain.calendar import next_due
 from rebalancer_pipelines.domain.errors import DenialReason
@@ -41,12 +42,13 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
 
 
 def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
-    """Store a history row and move the portfolio's times with it.
+    """Store a history row, tell of it, and move the portfolio's times with it.
 
     A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
     that has come; one still ahead stays where the interval put it.
     """
     work.history.add(record)
+    tell_of_record(work, portfolio, record)
     done = record.success and not record.dry_run
     upcoming = portfolio.next_rebalance_at
     if upcoming is None or upcoming <= record.executed_at:
