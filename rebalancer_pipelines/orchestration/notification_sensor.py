@@ -17,9 +17,9 @@ from rebalancer_pipelines.orchestration.resources import Rebalancer
 def notifications(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) -> dg.SkipReason:
     """Deliver what waits; what cannot be delivered is tried again later."""
     with rebalancer.ports() as ports:
+        delivery = deliver_notifications(ports)
         if ports.notifier is None:
             return dg.SkipReason("nobody is told: NOTIFY_URLS is not set")
-        delivery = deliver_notifications(ports)
     for failure in delivery.failures:
         context.log.warning(failure)
     return dg.SkipReason("; ".join((f"{delivery.sent} delivered", *delivery.failures)))
