@@ -75,4 +75,6 @@ def _deliver(ports: Ports, notifier: Notifier, waiting: WaitingNotification) -> 
             pause = _PAUSES[waiting.attempts - 1] if waiting.attempts <= len(_PAUSES) else None
             work.notifications.mark_failed(waiting.id, error, now + pause if pause is not None else None)
         work.commit()
+    if error is not None:
+        ports.cache.note_error(now, f"notification not delivered: {error}")
     return error

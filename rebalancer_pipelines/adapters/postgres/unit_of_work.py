@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unavailable
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
@@ -21,6 +21,7 @@ from rebalancer_pipelines.adapters.postgres.repositories.orders import PostgresO
 from rebalancer_pipelines.adapters.postgres.repositories.portfolio_days import PostgresPortfolioDays
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
+from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
@@ -38,6 +39,8 @@ from rebalancer_pipelines.domain.notification import NotificationKind
 # Every read shows what is stored now: rows that the session has seen before are not taken from its memory.
 _AS_STORED = {"populate_existing": True, "synchronize_session": False}
 
+_PORTFOLIO_ROWS = frozenset({PortfolioRow, TargetWeightRow})
+
 
 class PostgresUnitOfWork:
     """A transaction that is undone unless `commit` is called; implements `ports.UnitOfWork`.
@@ -46,10 +49,24 @@ class PostgresUnitOfWork:
     way. Whether a commit that was cut off so took effect is then unknown: read it again before acting on it.
     """
 
-    def __init__(self, engine: Engine, *, notified: Collection[NotificationKind] = ()) -> None:
-        """Prepare a transaction on a connection of the engine's pool. `notified`: the facts that people are told."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        notified: Collection[NotificationKind] = (),
+        on_portfolio_change: Callable[[], None] | None = None,
+    ) -> None:
+        """Prepare a transaction on a connection of the engine's pool.
+
+        `notified`: the facts that people are told of. `on_portfolio_change` is called after a commit that may have
+        changed a portfolio, so that nobody who writes one can forget to.
+        """
         self._url = engine.url
         self._session = Session(engine, expire_on_commit=False, execution_options=_AS_STORED)
+        self._on_portfolio_change = on_portfolio_change
+        self._portfolio_changed = False
+        if on_portfolio_change is not None:
+            event.listen(self._session, "do_orm_execute", self._note_change)
         self.accounts: Accounts = PostgresAccounts(self._session)
         self.portfolios: Portfolios = PostgresPortfolios(self._session)
         self.ledger: Ledger = PostgresLedger(self._session)
@@ -73,4 +90,15 @@ class PostgresUnitOfWork:
 
     def commit(self) -> None:
         """Make it durable; returns once the database has acknowledged."""
-        self._session.commit()
+        try:
+            self._session.commit()
+        finally:
+            # Also when the commit was cut off: it may have taken effect.
+            if self._portfolio_changed and self._on_portfolio_change is not None:
+                self._on_portfolio_change()
+            self._portfolio_changed = False
+
+    def _note_change(self, state: ORMExecuteState) -> None:
+        writes = state.is_insert or state.is_update or state.is_delete
+        if writes and state.bind_mapper is not None and state.bind_mapper.class_ in _PORTFOLIO_ROWS:
+            self._portfolio_changed = True

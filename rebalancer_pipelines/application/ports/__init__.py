@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from rebalancer_pipelines.application.ports.cache import Cache, ListedPortfolio, NoCache, NotedError
 from rebalancer_pipelines.application.ports.clock import Clock
 from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
 from rebalancer_pipelines.application.ports.storage import (
@@ -45,6 +46,7 @@ __all__ = [
     "Accounts",
     "Acknowledgement",
     "ActivityLog",
+    "Cache",
     "Clearance",
     "Clock",
     "History",
@@ -52,8 +54,11 @@ __all__ = [
     "KillFile",
     "KillSwitch",
     "Ledger",
+    "ListedPortfolio",
     "Movement",
     "MovementKind",
+    "NoCache",
+    "NotedError",
     "Notifications",
     "Notifier",
     "NotifierError",
@@ -102,3 +107,4 @@ class Ports:
     dry_run_only: bool = False
     lease_patience: timedelta = timedelta(seconds=150)
     notifier: Notifier | None = None
+    cache: Cache = field(default_factory=NoCache)

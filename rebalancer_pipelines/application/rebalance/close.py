@@ -38,6 +38,7 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
         store_record(work, portfolio, record)
         work.accounts.release_lease(rebalance.lease)
         work.commit()
+    note_errors(ports, portfolio, record)
     return record
 
 
@@ -56,6 +57,12 @@ def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord
             portfolio.interval, anchor=portfolio.anchor_at, after=record.executed_at, zone=portfolio.time_zone
         )
     work.portfolios.mark_rebalanced(portfolio.id, record.executed_at if done else None, upcoming)
+
+
+def note_errors(ports: Ports, portfolio: Portfolio, record: RebalanceRecord) -> None:
+    """Put what went wrong where people look first."""
+    for error in record.errors or []:
+        ports.cache.note_error(record.executed_at, f"{portfolio.name}: {error['code']}: {error['message']}")
 
 
 def _abandon(work: UnitOfWork, order: Order, rebalance: Rebalance) -> None:

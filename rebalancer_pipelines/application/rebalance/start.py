@@ -13,7 +13,7 @@ from rebalancer_pipelines.application.key_permissions import check_permissions
 from rebalancer_pipelines.application.lease import release_lease, sleep_holding, take_lease
 from rebalancer_pipelines.application.ports import Ports, Venue
 from rebalancer_pipelines.application.rebalance.clearance import check_kill_file, check_kill_switch, halted
-from rebalancer_pipelines.application.rebalance.close import store_record
+from rebalancer_pipelines.application.rebalance.close import note_errors, store_record
 from rebalancer_pipelines.application.rebalance.recover import recover_account
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
 from rebalancer_pipelines.application.reconcile import check_books, check_unallocated, reconcile
@@ -230,3 +230,4 @@ def _record_refusal(
     with ports.transactions() as work:
         store_record(work, portfolio, record)
         work.commit()
+    note_errors(ports, portfolio, record)
