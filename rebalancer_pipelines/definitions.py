@@ -9,7 +9,9 @@ from rebalancer_pipelines.domain.claim import Rhythm
 from rebalancer_pipelines.orchestration.assets.market_data import account_balances, market_prices
 from rebalancer_pipelines.orchestration.assets.portfolio import portfolio_value
 from rebalancer_pipelines.orchestration.assets.rebalance import executed_orders, planned_orders, rebalance_history
+from rebalancer_pipelines.orchestration.daily_digest import daily_digest, daily_digest_job
 from rebalancer_pipelines.orchestration.jobs import rebalance, rebalance_batch
+from rebalancer_pipelines.orchestration.notification_sensor import notifications
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from rebalancer_pipelines.orchestration.schedules import portfolio_schedules, stored_rhythms
 from rebalancer_pipelines.orchestration.sensors import (
@@ -31,9 +33,9 @@ def build_definitions(rebalancer: Rebalancer, rhythms: Sequence[Rhythm] = ()) ->
             executed_orders,
             rebalance_history,
         ],
-        jobs=[rebalance, rebalance_batch],
-        schedules=portfolio_schedules(rhythms, running=Settings().starts_scheduler),
-        sensors=[portfolio_partitions, abandoned_rebalances, due_portfolios, drifted_portfolios],
+        jobs=[rebalance, rebalance_batch, daily_digest_job],
+        schedules=[*portfolio_schedules(rhythms, running=Settings().starts_scheduler), daily_digest],
+        sensors=[portfolio_partitions, abandoned_rebalances, due_portfolios, drifted_portfolios, notifications],
         resources={"rebalancer": rebalancer},
         executor=dg.in_process_executor,
     )

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rebalancer_pipelines.adapters.embedded.data_directory import default_data_dir
+from rebalancer_pipelines.domain.calendar import parse_time_zone
 from rebalancer_pipelines.domain.errors import InvalidInputError
+from rebalancer_pipelines.domain.notification import NotificationKind
 from rebalancer_pipelines.domain.values import parse_whole
 
 _YES = frozenset({"true", "1", "yes", "on"})
 _NO = frozenset({"false", "0", "no", "off"})
 _CRON_FIELDS = 5
+
+_USUALLY_TOLD = frozenset(NotificationKind) - {NotificationKind.REBALANCED}
+"""What needs somebody, and the digest; that all went well, the digest says once a day."""
 
 
 class Settings(BaseSettings):
@@ -31,6 +37,9 @@ class Settings(BaseSettings):
     scheduler_auto_start: str = Field(default="true", validation_alias="SCHEDULER_AUTO_START")
     scheduler_check_interval: str = Field(default="0 * * * *", validation_alias="SCHEDULER_CHECK_INTERVAL")
     scheduler_schedules: str = Field(default="500", validation_alias="SCHEDULER_SCHEDULES")
+    notify_urls: str = Field(default="", validation_alias="NOTIFY_URLS", repr=False)
+    notify_kinds: str | None = Field(default=None, validation_alias="NOTIFY_KINDS")
+    notify_time_zone: str = Field(default="UTC", validation_alias="NOTIFY_TIME_ZONE")
 
     @property
     def dry_run_only(self) -> bool:
@@ -63,6 +72,36 @@ class Settings(BaseSettings):
     def most_schedules(self) -> int:
         """So many portfolios have a schedule of their own at most. Raises `InvalidInputError`."""
         return parse_whole(self.scheduler_schedules, field="SCHEDULER_SCHEDULES", least=0, most=5000)
+
+    @property
+    def notified(self) -> frozenset[NotificationKind]:
+        """What people are told of; nothing without an address. Raises `InvalidInputError` for an unknown kind."""
+        if not self.notify_urls.strip():
+            return frozenset()
+        if self.notify_kinds is None:
+            return _USUALLY_TOLD
+        words = self.notify_kinds.lower().replace(",", " ").split()
+        for word in words:
+            if word not in set(NotificationKind):
+                choices = ", ".join(NotificationKind)
+                raise InvalidInputError("NOTIFY_KINDS", word, f"is unknown; use some of {choices}")
+        return frozenset(map(NotificationKind, words))
+
+    @property
+    def notified_at_least(self) -> frozenset[NotificationKind]:
+        """The same for whoever must not be stopped by a slip in `NOTIFY_KINDS`, a rebalance above all."""
+        try:
+            return self.notified
+        except InvalidInputError:
+            return _USUALLY_TOLD
+
+    @property
+    def digest_zone(self) -> ZoneInfo:
+        """In which the hour of the daily digest is counted. Raises `InvalidInputError` for an unknown one."""
+        try:
+            return parse_time_zone(self.notify_time_zone)
+        except InvalidInputError as error:
+            raise InvalidInputError("NOTIFY_TIME_ZONE", error.value, error.remedy) from None
 
 
 def _is_cron(line: str) -> bool:

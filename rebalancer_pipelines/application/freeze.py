@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from rebalancer_pipelines.application.notify import tell_frozen
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
 
@@ -21,3 +22,4 @@ def freeze_within(work: UnitOfWork, account: Account, reason: str, now: datetime
         return
     work.accounts.set_trading_state(account.id, TradingState.HALTED, reason, now)
     work.activity.add("account.frozen", account.name, {"reason": reason}, now)
+    tell_frozen(work, account, reason, now)

@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from rebalancer_pipelines.cli import account, doctor, portfolio, rebalance, trading, up
+from rebalancer_pipelines.cli import account, doctor, notify, portfolio, rebalance, trading, up
 from rebalancer_pipelines.cli.output import errors
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(account.app, name="account")
 app.add_typer(portfolio.app, name="portfolio")
+app.add_typer(notify.app, name="notify")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)

@@ -15,8 +15,10 @@ from rebalancer_pipelines.adapters.postgres.schema import check_schema
 from rebalancer_pipelines.adapters.redis.connection import ping_redis
 from rebalancer_pipelines.application.documents import history_document, moment
 from rebalancer_pipelines.application.key_permissions import check_permissions
+from rebalancer_pipelines.application.portfolio_display import listed_portfolios
 from rebalancer_pipelines.cli.account_documents import account_document
 from rebalancer_pipelines.cli.launch import prepare_dagster
+from rebalancer_pipelines.cli.notify import notifier_health
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table, say
 from rebalancer_pipelines.cli.session import Session, open_session
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from rebalancer_pipelines.domain.portfolio import Account
 
 _MAX_SKEW = timedelta(seconds=2)
+_NEWEST_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,12 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         pid = running_pid(session.data_dir)
         stops = read_stops(session.ports)
         dry_run_only = session.ports.dry_run_only
+        listed = listed_portfolios(session.ports)
         with session.ports.transactions() as work:
             halted = [a for a in work.accounts.all() if a.trading_state is not TradingState.ACTIVE]
-            portfolios = work.portfolios.all()
+            portfolios = [entry.portfolio for entry in listed]
             last = {p.name: next((r for _, r in work.history.newest(p.id, 1)), None) for p in portfolios}
+        noted = session.ports.cache.errors(_NEWEST_ERRORS)
     document = {
         "running": pid is not None,
         "pid": pid,
@@ -68,6 +73,7 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             }
             for p in portfolios
         ],
+        "newest_errors": [{"at": moment(error.at), "line": error.line} for error in noted],
     }
     if as_json:
         print_json(document)
@@ -94,6 +100,8 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     print_table(
         "Portfolios", ("name", "enabled", "last result", "value", "prices", "next due"), rows, numbers=("value",)
     )
+    for error in noted:
+        say(f"{minute(moment(error.at))} {error.line}")
 
 
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -106,6 +114,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 _examine("redis", lambda: _redis(session)),
                 _examine("dagster daemon", lambda: _daemon(session)),
                 _examine("clock", lambda: _clock(session)),
+                _examine("notifications", lambda: notifier_health(session.ports)),
                 _examine("kill switch", lambda: _kill_switch(session)),
                 *_venues(session),
             ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rebalancer_pipelines.application.documents import moment
+from rebalancer_pipelines.application.portfolio_display import Worth, displayed_worth, listed_portfolios
 from rebalancer_pipelines.application.portfolio_draft import portfolio_fields
 from rebalancer_pipelines.application.portfolios import (
     allocate_money,
@@ -21,7 +24,7 @@ from rebalancer_pipelines.application.portfolios import (
     update_portfolio,
 )
 from rebalancer_pipelines.cli.options import AsJson, DataDir, parse_amounts
-from rebalancer_pipelines.cli.output import console, minute, print_json, print_table, say
+from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table, say
 from rebalancer_pipelines.cli.session import Session, open_session
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.portfolio import Portfolio
@@ -96,9 +99,14 @@ def create(
 def list_portfolios(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the portfolios."""
     with open_session(data_dir) as session:
+        listed = listed_portfolios(session.ports)
+        account_ids = {entry.portfolio.account_id for entry in listed}
         with session.ports.transactions() as work:
-            portfolios = work.portfolios.all()
-        documents = [_document(session, portfolio) for portfolio in portfolios]
+            books = {account_id: work.ledger.books(account_id) for account_id in account_ids}
+        documents = [
+            _written(entry.portfolio, entry.account, books[entry.portfolio.account_id].of(entry.portfolio.id))
+            for entry in listed
+        ]
     if as_json:
         print_json(documents)
         return
@@ -120,15 +128,19 @@ def list_portfolios(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show a portfolio: its rules and its book."""
+    """Show a portfolio: its rules, its book, and what that was worth at the newest known prices."""
     with open_session(data_dir) as session:
         with session.ports.transactions() as work:
             portfolio = work.portfolios.get(name)
-        document = _document(session, portfolio)
+            account = work.accounts.by_id(portfolio.account_id)
+            book = work.ledger.books(account.id).of(portfolio.id)
+        worth = displayed_worth(session.ports, portfolio, account, book)
+    document = _written(portfolio, account.name, book)
     if as_json:
-        print_json(document)
+        print_json({**document, "worth": _worth_document(worth)})
         return
     rows = [(key, _shown(value)) for key, value in document.items() if key not in {"id", "account_id"}]
+    rows.append(("worth", _worth_line(worth, portfolio)))
     print_table(name, ("field", "value"), rows)
 
 
@@ -298,9 +310,13 @@ def _document(session: Session, portfolio: Portfolio) -> dict[str, Any]:
     with session.ports.transactions() as work:
         account = work.accounts.by_id(portfolio.account_id)
         book = work.ledger.books(account.id).of(portfolio.id)
+    return _written(portfolio, account.name, book)
+
+
+def _written(portfolio: Portfolio, account: str, book: Mapping[Any, Decimal]) -> dict[str, Any]:
     return {
         "id": str(portfolio.id),
-        **portfolio_fields(portfolio, account.name),
+        **portfolio_fields(portfolio, account),
         "target_weights": {c: plain(w) for c, w in portfolio.weights},
         "book": {c: plain(amount) for c, amount in sorted(book.items())},
         "last_rebalanced_at": moment(portfolio.last_rebalanced_at),
@@ -308,6 +324,28 @@ def _document(session: Session, portfolio: Portfolio) -> dict[str, Any]:
         "created_at": moment(portfolio.created_at),
         "updated_at": moment(portfolio.updated_at),
     }
+
+
+def _worth_document(worth: Worth | None) -> dict[str, Any] | None:
+    if worth is None:
+        return None
+    return {
+        "amount": plain(worth.amount),
+        "priced_at": moment(worth.priced_at),
+        "age_seconds": round(worth.age.total_seconds()) if worth.age is not None else None,
+        "price_source": worth.price_source,
+        "recorded_at": moment(worth.recorded_at),
+    }
+
+
+def _worth_line(worth: Worth | None, portfolio: Portfolio) -> str:
+    if worth is None:
+        return f"not known before its first run; 'rebalancer plan {portfolio.name}' asks the venue"
+    amount = f"{money(worth.amount)} {portfolio.valuation_currency}"
+    if worth.age is None:
+        return amount
+    market = f"{'RECORDED market, ' if worth.recorded_at else ''}{worth.price_source}"
+    return f"{amount} at prices of {worth.age.total_seconds() / 60:.0f} minutes ago ({market})"
 
 
 def _shown(value: object) -> str:

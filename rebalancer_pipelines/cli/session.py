@@ -56,5 +56,5 @@ def open_session(data_dir: Path | None) -> Generator[Session]:
         make_data_dir(folder)
     with running_services(folder, database_url=settings.database_url, redis_url=settings.redis_url) as services:
         migrate(services.database_url)
-        with open_ports(services.database_url, folder) as ports:
+        with open_ports(services.database_url, folder, redis_url=services.redis_url) as ports:
             yield Session(folder, settings.database_url is None, services, ports)

@@ -21,12 +21,14 @@ from rebalancer_pipelines.adapters.embedded.free_port import LOOPBACK
 from rebalancer_pipelines.adapters.embedded.services import running_database
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
+from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts, unfinished_accounts
 from rebalancer_pipelines.application.trading_mode import mode_of
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
 from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
+from rebalancer_pipelines.cli.notify import checked_notifier
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, errors, money, print_json, say
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
@@ -63,6 +65,7 @@ def up(
 ) -> None:
     """Start everything and stay: database, cache, Dagster UI and daemon, and the demo. Ctrl-C stops it all."""
     pace = parse_positive(speed, field="speed") if speed is not None else None
+    checked_notifier(Settings())
     folder = chosen_data_dir(data_dir)
     ui = parse_ui_access(host, port, allow_host or [], read_only=read_only, auth=auth)
     if auth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 
 class NotificationKind(StrEnum):
@@ -27,3 +28,12 @@ class Notification:
     title: str
     body: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingNotification:
+    """A stored message that has been handed out for its delivery `attempts` times, this time included."""
+
+    id: UUID
+    notification: Notification
+    attempts: int

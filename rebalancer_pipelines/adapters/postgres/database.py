@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -103,6 +104,11 @@ def server_version(database_url: str) -> str:
     """The server's version, such as 18.6. Raises `DatabaseUnavailableError`."""
     with open_engine(database_url) as engine, engine.connect() as connection:
         return str(connection.execute(text("SHOW server_version")).scalar_one()).split()[0]
+
+
+def database_mark(engine: Engine) -> str:
+    """A short mark of where the database is, by which copies of its rows are told from those of another."""
+    return hashlib.sha256(_place(engine.url).encode()).hexdigest()[:16]
 
 
 def is_unavailable(error: SQLAlchemyError) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
 
 from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unavailable
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
@@ -17,9 +18,12 @@ from rebalancer_pipelines.adapters.postgres.repositories.drift_watch import Post
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
 from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
 from rebalancer_pipelines.adapters.postgres.repositories.ledger import PostgresLedger
+from rebalancer_pipelines.adapters.postgres.repositories.notifications import PostgresNotifications
 from rebalancer_pipelines.adapters.postgres.repositories.orders import PostgresOrders
+from rebalancer_pipelines.adapters.postgres.repositories.portfolio_days import PostgresPortfolioDays
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
+from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
@@ -28,13 +32,18 @@ from rebalancer_pipelines.application.ports import (
     History,
     KillSwitch,
     Ledger,
+    Notifications,
     Orders,
+    PortfolioDays,
     Portfolios,
     Rebalances,
 )
+from rebalancer_pipelines.domain.notification import NotificationKind
 
 # Every read shows what is stored now: rows that the session has seen before are not taken from its memory.
 _AS_STORED = {"populate_existing": True, "synchronize_session": False}
+
+_PORTFOLIO_ROWS = frozenset({PortfolioRow, TargetWeightRow})
 
 
 class PostgresUnitOfWork:
@@ -44,10 +53,24 @@ class PostgresUnitOfWork:
     way. Whether a commit that was cut off so took effect is then unknown: read it again before acting on it.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """Prepare a transaction on a connection of the engine's pool."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        notified: Collection[NotificationKind] = (),
+        on_portfolio_change: Callable[[], None] | None = None,
+    ) -> None:
+        """Prepare a transaction on a connection of the engine's pool.
+
+        `notified`: the facts that people are told of. `on_portfolio_change` is called after a commit that may have
+        changed a portfolio, so that nobody who writes one can forget to.
+        """
         self._url = engine.url
         self._session = Session(engine, expire_on_commit=False, execution_options=_AS_STORED)
+        self._on_portfolio_change = on_portfolio_change
+        self._portfolio_changed = False
+        if on_portfolio_change is not None:
+            event.listen(self._session, "do_orm_execute", self._note_change)
         self.accounts: Accounts = PostgresAccounts(self._session)
         self.portfolios: Portfolios = PostgresPortfolios(self._session)
         self.drift_watch: DriftWatch = PostgresDriftWatch(self._session)
@@ -58,6 +81,8 @@ class PostgresUnitOfWork:
         self.history: History = PostgresHistory(self._session)
         self.activity: ActivityLog = PostgresActivityLog(self._session)
         self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
+        self.notifications: Notifications = PostgresNotifications(self._session, notified)
+        self.portfolio_days: PortfolioDays = PostgresPortfolioDays(self._session)
 
     def __enter__(self) -> Self:
         return self
@@ -71,4 +96,15 @@ class PostgresUnitOfWork:
 
     def commit(self) -> None:
         """Make it durable; returns once the database has acknowledged."""
-        self._session.commit()
+        try:
+            self._session.commit()
+        finally:
+            # Also when the commit was cut off: it may have taken effect.
+            if self._portfolio_changed and self._on_portfolio_change is not None:
+                self._on_portfolio_change()
+            self._portfolio_changed = False
+
+    def _note_change(self, state: ORMExecuteState) -> None:
+        writes = state.is_insert or state.is_update or state.is_delete
+        if writes and state.bind_mapper is not None and state.bind_mapper.class_ in _PORTFOLIO_ROWS:
+            self._portfolio_changed = True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from rebalancer_pipelines.application.ports.cache import Cache, ListedPortfolio, NoCache, NotedError
 from rebalancer_pipelines.application.ports.clock import Clock
+from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
@@ -16,7 +18,9 @@ from rebalancer_pipelines.application.ports.storage import (
     History,
     KillSwitch,
     Ledger,
+    Notifications,
     Orders,
+    PortfolioDays,
     Portfolios,
     Rebalances,
     UnitOfWork,
@@ -44,6 +48,7 @@ __all__ = [
     "Accounts",
     "Acknowledgement",
     "ActivityLog",
+    "Cache",
     "Claims",
     "Clearance",
     "Clock",
@@ -53,11 +58,18 @@ __all__ = [
     "KillFile",
     "KillSwitch",
     "Ledger",
+    "ListedPortfolio",
     "Movement",
     "MovementKind",
+    "NoCache",
+    "NotedError",
+    "Notifications",
+    "Notifier",
+    "NotifierError",
     "OrderReference",
     "OrderTicket",
     "Orders",
+    "PortfolioDays",
     "Portfolios",
     "Ports",
     "PriceSource",
@@ -89,7 +101,7 @@ class KillFile(Protocol):
 class Ports:
     """Everything a use case works with, handed in by whoever composes the program.
 
-    `dry_run_only`: nothing is ever sent, whatever a run asks for.
+    `dry_run_only`: nothing is ever sent, whatever a run asks for. `notifier` None: nobody is told of anything.
     """
 
     transactions: Callable[[], UnitOfWork]
@@ -98,3 +110,5 @@ class Ports:
     kill_file: KillFile
     dry_run_only: bool = False
     lease_patience: timedelta = timedelta(seconds=150)
+    notifier: Notifier | None = None
+    cache: Cache = field(default_factory=NoCache)

@@ -13,8 +13,10 @@ from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
 from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.notification import Notification, NotificationKind, WaitingNotification
 from rebalancer_pipelines.domain.order import Fill, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Holding, Portfolio, TradingState
+from rebalancer_pipelines.domain.portfolio_day import PortfolioDay
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
     Owner,
@@ -517,6 +519,50 @@ class ActivityLog(Protocol):
         ...
 
 
+class Notifications(Protocol):
+    """The outbox: a message is stored in the transaction of what it tells, and delivered later."""
+
+    def wanted(self, kind: NotificationKind) -> bool:
+        """Whether anybody is to be told of such facts; nobody is where no notifier is set up."""
+        ...
+
+    def add(self, notification: Notification) -> None:
+        """Store a message for its delivery."""
+        ...
+
+    def told_since(self, kind: NotificationKind, subject: str, title: str, since: datetime) -> bool:
+        """Whether a message of that kind, subject and title has been stored since then."""
+        ...
+
+    def take_waiting(self, now: datetime, held_until: datetime) -> WaitingNotification | None:
+        """The oldest message whose time has come; nobody else is given it before `held_until`."""
+        ...
+
+    def mark_sent(self, notification_id: UUID, now: datetime) -> None:
+        """Somebody has been told."""
+        ...
+
+    def mark_failed(self, notification_id: UUID, error: str, next_attempt_at: datetime | None) -> None:
+        """Nobody could be told. None gives the message up."""
+        ...
+
+    def failing(self, since: datetime) -> tuple[int, str | None]:
+        """How many messages stored since then could not be delivered so far, and what went wrong last."""
+        ...
+
+    def delete_before(self, moment: datetime) -> None:
+        """Delete messages older than that, delivered or not."""
+        ...
+
+
+class PortfolioDays(Protocol):
+    """What the history adds up to."""
+
+    def since(self, moment: datetime) -> Sequence[PortfolioDay]:
+        """Every portfolio from that moment on, by name."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
 
@@ -530,6 +576,8 @@ class UnitOfWork(Protocol):
     history: History
     activity: ActivityLog
     kill_switch: KillSwitch
+    notifications: Notifications
+    portfolio_days: PortfolioDays
 
     def __enter__(self) -> Self: ...
 

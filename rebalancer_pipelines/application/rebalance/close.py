@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from rebalancer_pipelines.application.documents import error_document, orders_of_record
+from rebalancer_pipelines.application.notify import tell_of_record, tell_paused
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.application.rebalance.net_orders import outcome_of_rider
 from rebalancer_pipelines.domain.calendar import next_due
@@ -52,6 +53,7 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
         store_record(work, portfolio, record)
         work.accounts.release_lease(rebalance.lease)
         work.commit()
+    note_errors(ports, portfolio, record)
     return record
 
 
@@ -61,7 +63,7 @@ def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord
 
 
 def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, RebalanceRecord]]) -> None:
-    """Store history rows, and move the portfolios' times, claims and counts of failures with them.
+    """Store history rows, tell of them, and move the portfolios' times, claims and counts of failures with them.
 
     A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
     that has come; one still ahead stays where the interval put it.
@@ -73,6 +75,7 @@ def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, Rebalanc
         portfolio_ids = [portfolio_id for portfolio_id, moment in answered.items() if moment == until]
         work.claims.finish(portfolio_ids, until, attempts[0][1].executed_at)
     for portfolio, record in attempts:
+        tell_of_record(work, portfolio, record)
         count_failures(work, portfolio, record)
 
 
@@ -111,7 +114,14 @@ def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceReco
         newest = (record.errors or [{"code": "UNEXPECTED", "message": "no reason was given"}])[0]
         reason = f"{count} attempts in a row failed; the last: {newest['code']}: {newest['message']}"
         work.portfolios.pause(portfolio.id, reason, record.executed_at)
+        tell_paused(work, portfolio, reason, record.executed_at)
         work.activity.add("portfolio.paused", portfolio.name, {"reason": reason}, record.executed_at)
+
+
+def note_errors(ports: Ports, portfolio: Portfolio, record: RebalanceRecord) -> None:
+    """Put what went wrong where people look first."""
+    for error in record.errors or []:
+        ports.cache.note_error(record.executed_at, f"{portfolio.name}: {error['code']}: {error['message']}")
 
 
 def _abandon(work: UnitOfWork, order: Order, rebalance: Rebalance) -> None:

@@ -36,6 +36,7 @@ def observe_prices(ports: Ports, stage: Stage) -> ObservedPrices:
         with ports.transactions() as work:
             work.rebalances.store_prices(stage.rebalance.id, [marks[symbol] for symbol in symbols])
             work.commit()
+        ports.cache.keep_prices(stage.account, [marks[symbol] for symbol in symbols])
 
     return ObservedPrices(marks, denial_of(ports, stage, keep_sound_prices))
 

@@ -11,7 +11,7 @@ from rebalancer_pipelines.application.books import claim_for_sole_portfolio
 from rebalancer_pipelines.application.documents import error_document
 from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports, Venue
-from rebalancer_pipelines.application.rebalance.close import store_record
+from rebalancer_pipelines.application.rebalance.close import note_errors, store_record
 from rebalancer_pipelines.application.rebalance.hold import hold_account
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
 from rebalancer_pipelines.application.reconcile import check_books, check_unallocated, reconcile
@@ -191,3 +191,4 @@ def _record_refusal(
     with ports.transactions() as work:
         store_record(work, portfolio, record)
         work.commit()
+    note_errors(ports, portfolio, record)

@@ -52,7 +52,7 @@ def test_they_load_where_no_database_is() -> None:
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout == "['rebalance']\n"
+    assert loaded.stdout == "['daily_digest', 'rebalance']\n"
 
 
 def test_they_are_valid_over_any_resource() -> None:
