@@ -7,6 +7,7 @@ from rebalancer_pipelines.orchestration.assets.portfolio import portfolio_value
 from rebalancer_pipelines.orchestration.assets.rebalance import executed_orders, planned_orders, rebalance_history
 from rebalancer_pipelines.orchestration.jobs import rebalance
 from rebalancer_pipelines.orchestration.resources import Rebalancer
+from rebalancer_pipelines.orchestration.retention_job import prune_event_log, prune_event_log_daily
 from rebalancer_pipelines.orchestration.sensors import abandoned_rebalances, portfolio_partitions
 
 
@@ -21,7 +22,8 @@ def build_definitions(rebalancer: Rebalancer) -> dg.Definitions:
             executed_orders,
             rebalance_history,
         ],
-        jobs=[rebalance],
+        jobs=[rebalance, prune_event_log],
+        schedules=[prune_event_log_daily],
         sensors=[portfolio_partitions, abandoned_rebalances],
         resources={"rebalancer": rebalancer},
         executor=dg.in_process_executor,

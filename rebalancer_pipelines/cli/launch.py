@@ -22,15 +22,17 @@ def prepare_dagster(session: Session) -> dict[str, str]:
 
 
 @contextmanager
-def _explained() -> Generator[None]:
+def explained(what: str = "run the job") -> Generator[None]:
     """Dagster's own failures (its storage is away, say) in one line; our refusals are in the run and its history."""
     # Its libraries tell every retry on the root logger; the line below and the run's own log say what matters.
     logging.disable(logging.CRITICAL)
     try:
         yield
+    except RebalancerError:
+        raise
     except Exception as error:
         raise RebalancerError(
-            f"Dagster could not run the job ({type(error).__name__}); see 'rebalancer doctor', then run it again"
+            f"Dagster could not {what} ({type(error).__name__}); see 'rebalancer doctor', then run it again"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -42,7 +44,7 @@ def close_dead_runs(session: Session) -> None:
 
     from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs  # noqa: PLC0415
 
-    with _explained(), dg.DagsterInstance.get() as instance:
+    with explained(), dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance, session.ports)
 
 
@@ -61,7 +63,7 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool, confirm
 
     with session.ports.transactions() as work:
         names = [stored.name for stored in work.portfolios.all()]
-    with _explained(), dg.DagsterInstance.get() as instance:
+    with explained(), dg.DagsterInstance.get() as instance:
         sync_partitions(instance, names)
         options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value, "confirmed": list(confirmed)}
         result = defs.resolve_job_def("rebalance").execute_in_process(

@@ -52,7 +52,7 @@ def test_they_load_where_no_database_is() -> None:
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout == "['rebalance']\n"
+    assert loaded.stdout == "['prune_event_log', 'rebalance']\n"
 
 
 def test_loading_them_loads_nothing_that_only_some_runs_need() -> None:
