@@ -79,7 +79,7 @@ def prune_event_log(
             if dry_run:
                 events += _count_events(connection, going)
             else:
-                # Files take no part in the transaction; after it, a prune that is stopped here would leave them for ever.
+                # Files take no part in the transaction: a prune that is stopped after it would leave them for ever.
                 _delete_logs(instance, going)
                 events += _delete(connection, going, checks)
         last, done, deleted = rows[-1].id, done + len(rows), deleted + len(going)

@@ -18,7 +18,8 @@ def old_runs(ready_database: str, cli: Cli) -> None:
     with psycopg.connect(ready_database, options="-c search_path=dagster") as connection:
         connection.execute(
             "INSERT INTO runs (run_id, pipeline_name, status, run_body, update_timestamp) "
-            "SELECT gen_random_uuid(), 'rebalance', 'SUCCESS', '', now() - interval '40 days' FROM generate_series(1, 3)"
+            "SELECT gen_random_uuid(), 'rebalance', 'SUCCESS', '', now() - interval '40 days' "
+            "FROM generate_series(1, 3)"
         )
 
 
