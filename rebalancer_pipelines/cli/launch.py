@@ -13,9 +13,12 @@ from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_environment, prepare_home
 
 
-def prepare_dagster(session: Session) -> dict[str, str]:
-    """Make the Dagster home ready and return the environment that Dagster's processes need; sets it here, too."""
-    home = prepare_home(session.data_dir, session.services.database_url)
+def prepare_dagster(session: Session, *, on_workers: bool | None = None) -> dict[str, str]:
+    """Make the Dagster home ready and return the environment that Dagster's processes need; sets it here, too.
+
+    `on_workers`: whether runs are sent to workers; None leaves that as it is.
+    """
+    home = prepare_home(session.data_dir, session.services.database_url, on_workers=on_workers)
     environment = dagster_environment(session.data_dir, home, session.services.database_url, session.services.redis_url)
     os.environ.update(environment)
     return environment

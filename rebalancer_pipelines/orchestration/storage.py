@@ -17,7 +17,7 @@ from dagster_postgres import (
     PostgresScheduleStorage,
 )
 from dagster_postgres.utils import pg_url_from_config, retry_pg_connection_fn
-from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy import Engine, create_engine, event, func, inspect, select
 
 _KEPT = 2
 """Connections that a process keeps: a write of Dagster holds one and asks for a second."""
@@ -29,6 +29,9 @@ again."""
 _RECYCLE_SECONDS = 600
 _MAIN_TABLES = {"runs", "instance_info", "event_logs", "jobs"}
 """Where one of them is missing, the tables have yet to be made."""
+
+_MAKING_TABLES = 7_203_184_511
+"""The database's lock for it; the number means nothing else."""
 
 
 class _Pooled:
@@ -146,7 +149,17 @@ def _open_pool(
 
 
 def _make_tables(engine: Engine, postgres_url: str) -> None:
-    """Let dagster-postgres make its tables where they are missing."""
-    present = retry_pg_connection_fn(lambda: inspect(engine).get_table_names())
-    if not _MAIN_TABLES.issubset(present):
-        DagsterPostgresStorage(postgres_url, should_autocreate_tables=True)
+    """Let dagster-postgres make its tables where they are missing; of several processes, one does."""
+    if _are_made(engine):
+        return
+    with engine.connect() as connection:
+        connection.execute(select(func.pg_advisory_lock(_MAKING_TABLES)))
+        try:
+            if not _are_made(engine):
+                DagsterPostgresStorage(postgres_url, should_autocreate_tables=True)
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(_MAKING_TABLES)))
+
+
+def _are_made(engine: Engine) -> bool:
+    return _MAIN_TABLES.issubset(retry_pg_connection_fn(lambda: inspect(engine).get_table_names()))
