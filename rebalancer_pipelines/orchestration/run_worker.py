@@ -64,9 +64,9 @@ def execute_run(run_id: str) -> None:
     instance = _instance()
     with _claim(instance, run_id) as is_ours:
         run = instance.get_run_by_id(run_id)
-        if run is None or not is_ours:
+        if run is None:
             return
-        if run.status not in {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED}:
+        if not is_ours or run.status not in {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED}:
             instance.report_engine_event("It had begun or ended before; this worker leaves it alone.", run)
             return
         instance.add_run_tags(run_id, {WORKER_TAG: f"{socket.gethostname()}:{os.getpid()}"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from rebalancer_pipelines.orchestration.instance import dagster_environment, pre
 
 @contextmanager
 def installed_instance(
-    data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str] | None = None
+    data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, *, workers_over: str | None = None
 ) -> Iterator[dg.DagsterInstance]:
-    """The instance of an installation in a data folder; the environment is that of its processes."""
-    home = prepare_home(data_dir, database_url)
-    for name, value in {**dagster_environment(data_dir, home, database_url, None), **(variables or {})}.items():
+    """The instance of an installation in a data folder; the environment is that of its processes.
+
+    `workers_over`: the Redis over which it sends its runs to workers.
+    """
+    home = prepare_home(data_dir, database_url, on_workers=workers_over is not None)
+    for name, value in dagster_environment(data_dir, home, database_url, workers_over).items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.get() as instance:
         yield instance
