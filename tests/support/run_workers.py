@@ -29,6 +29,10 @@ class Machine:
         """Whether the run has left its logs in this machine's own Dagster home."""
         return (self.folder / "dagster" / "storage" / run_id).is_dir()
 
+    def ask_to_stop(self) -> None:
+        """What `docker stop` does."""
+        self.process.terminate()
+
     def lose_power(self) -> None:
         """End every process of it the hard way."""
         os.killpg(self.process.pid, signal.SIGKILL)

@@ -157,6 +157,23 @@ def test_a_run_that_a_person_ends_leaves_its_worker_free_for_the_next(
     assert_one_story(stored, "core", runs=2)
 
 
+def test_a_worker_that_is_asked_to_stop_ends_its_run_first(
+    installation: Installation, ready_database: str, redis_url: str, stored: Stored, tmp_path: Path
+) -> None:
+    installation.furnish("core", "side")
+    with machine(tmp_path / "one", ready_database, redis_url) as one:
+        with held_at_the_second_order(ready_database) as gate:
+            under_way = installation.launch("core")
+            wait_until_one_is_held(gate)
+            one.ask_to_stop()
+            waiting = installation.launch("side")
+        installation.wait_for(under_way)
+        assert one.process.wait(20) == 0
+    assert installation.run(under_way).status is dg.DagsterRunStatus.SUCCESS
+    assert installation.run(waiting).status is dg.DagsterRunStatus.STARTING
+    assert_one_story(stored, "core", runs=1)
+
+
 def test_a_launch_without_redis_fails_where_people_see_it(
     ready_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Stored, ports: Ports
 ) -> None:
