@@ -13,6 +13,7 @@ from rebalancer_pipelines.orchestration.daily_digest import daily_digest, daily_
 from rebalancer_pipelines.orchestration.jobs import rebalance, rebalance_batch
 from rebalancer_pipelines.orchestration.notification_sensor import notifications
 from rebalancer_pipelines.orchestration.resources import Rebalancer
+from rebalancer_pipelines.orchestration.retention_job import prune_event_log, prune_event_log_daily
 from rebalancer_pipelines.orchestration.schedules import portfolio_schedules, stored_rhythms
 from rebalancer_pipelines.orchestration.sensors import (
     abandoned_rebalances,
@@ -33,8 +34,12 @@ def build_definitions(rebalancer: Rebalancer, rhythms: Sequence[Rhythm] = ()) ->
             executed_orders,
             rebalance_history,
         ],
-        jobs=[rebalance, rebalance_batch, daily_digest_job],
-        schedules=[*portfolio_schedules(rhythms, running=Settings().starts_scheduler), daily_digest],
+        jobs=[rebalance, rebalance_batch, daily_digest_job, prune_event_log],
+        schedules=[
+            *portfolio_schedules(rhythms, running=Settings().starts_scheduler),
+            daily_digest,
+            prune_event_log_daily,
+        ],
         sensors=[portfolio_partitions, abandoned_rebalances, due_portfolios, drifted_portfolios, notifications],
         resources={"rebalancer": rebalancer},
         executor=dg.in_process_executor,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ _CRON_FIELDS = 5
 
 _USUALLY_TOLD = frozenset(NotificationKind) - {NotificationKind.REBALANCED}
 """What needs somebody, and the digest; that all went well, the digest says once a day."""
+_MOST_DAYS = 3650
 
 
 class Settings(BaseSettings):
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     notify_urls: str = Field(default="", validation_alias="NOTIFY_URLS", repr=False)
     notify_kinds: str | None = Field(default=None, validation_alias="NOTIFY_KINDS")
     notify_time_zone: str = Field(default="UTC", validation_alias="NOTIFY_TIME_ZONE")
+    event_log_days: str = Field(default="30", validation_alias="EVENT_LOG_DAYS")
 
     @property
     def dry_run_only(self) -> bool:
@@ -102,6 +104,16 @@ class Settings(BaseSettings):
             return parse_time_zone(self.notify_time_zone)
         except InvalidInputError as error:
             raise InvalidInputError("NOTIFY_TIME_ZONE", error.value, error.remedy) from None
+
+    @property
+    def event_log_retention(self) -> timedelta:
+        """How long Dagster's runs are kept after their end. Raises `InvalidInputError`."""
+        return parse_days(self.event_log_days, field="EVENT_LOG_DAYS")
+
+
+def parse_days(text: str, *, field: str) -> timedelta:
+    """Read a number of days from 1 to 3650. Raises `InvalidInputError` naming `field`."""
+    return timedelta(days=parse_whole(text, field=field, least=1, most=_MOST_DAYS))
 
 
 def _is_cron(line: str) -> bool:

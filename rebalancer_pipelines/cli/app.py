@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from rebalancer_pipelines.cli import account, doctor, notify, portfolio, rebalance, trading, up
+from rebalancer_pipelines.cli import account, doctor, notify, portfolio, prune, rebalance, trading, up, worker
 from rebalancer_pipelines.cli.output import errors
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 
@@ -32,6 +32,8 @@ app.command("halt")(trading.halt)
 app.command("resume")(trading.resume)
 app.command("up")(up.up)
 app.command("down")(up.down)
+app.command("worker")(worker.worker)
+app.command("prune")(prune.prune)
 app.command("status")(doctor.status)
 app.command("doctor")(doctor.doctor)
 

@@ -20,6 +20,7 @@ from rebalancer_pipelines.adapters.embedded.free_port import free_port
 from rebalancer_pipelines.adapters.embedded.process_table import EndingStep, end_processes, running_processes
 from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
 from rebalancer_pipelines.cli.ui_access import UiAccess
+from rebalancer_pipelines.cli.worker import worker_command
 from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
 
@@ -42,7 +43,7 @@ _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { loadStat
 
 @dataclass
 class DagsterProcesses:
-    """The code server, the webserver and the daemon of one installation.
+    """The code server, the webserver, the daemon and the workers of one installation.
 
     Each has a session of its own, so a terminal's Ctrl-C reaches only the parent, which then ends them in order. The
     kernel ends them when the parent is killed.
@@ -52,6 +53,8 @@ class DagsterProcesses:
     logs: Path
     environment: Mapping[str, str]
     ui: UiAccess
+    workers: int = 0
+    """How many runs at a time warm processes of ours execute; 0: none of ours does."""
     _code_port: int = 0
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -65,6 +68,8 @@ class DagsterProcesses:
         served_at = ["-h", "127.0.0.1", "-p", str(self._code_port), "--use-python-environment-entry-point"]
         served = ["-m", DEFINITIONS, "--location-name", LOCATION, "-d", str(self.home)]
         self._launch("code-server", ["dagster", "code-server", "start", *served_at, *served])
+        if self.workers:
+            self._launch("workers", worker_command(self.home, self.workers))
 
     def open_ui(self) -> None:
         """Start the webserver and the daemon; returns once the UI shows the code location.

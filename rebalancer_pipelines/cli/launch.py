@@ -13,24 +13,29 @@ from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_environment, prepare_home
 
 
-def prepare_dagster(session: Session) -> dict[str, str]:
-    """Make the Dagster home ready and return the environment that Dagster's processes need; sets it here, too."""
-    home = prepare_home(session.data_dir, session.services.database_url)
+def prepare_dagster(session: Session, *, on_workers: bool | None = None) -> dict[str, str]:
+    """Make the Dagster home ready and return the environment that Dagster's processes need; sets it here, too.
+
+    `on_workers`: whether runs are sent to workers; None leaves that as it is.
+    """
+    home = prepare_home(session.data_dir, session.services.database_url, on_workers=on_workers)
     environment = dagster_environment(session.data_dir, home, session.services.database_url, session.services.redis_url)
     os.environ.update(environment)
     return environment
 
 
 @contextmanager
-def _explained() -> Generator[None]:
+def explained(what: str = "run the job") -> Generator[None]:
     """Dagster's own failures (its storage is away, say) in one line; our refusals are in the run and its history."""
     # Its libraries tell every retry on the root logger; the line below and the run's own log say what matters.
     logging.disable(logging.CRITICAL)
     try:
         yield
+    except RebalancerError:
+        raise
     except Exception as error:
         raise RebalancerError(
-            f"Dagster could not run the job ({type(error).__name__}); see 'rebalancer doctor', then run it again"
+            f"Dagster could not {what} ({type(error).__name__}); see 'rebalancer doctor', then run it again"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -42,7 +47,7 @@ def close_dead_runs(session: Session) -> None:
 
     from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs  # noqa: PLC0415
 
-    with _explained(), dg.DagsterInstance.get() as instance:
+    with explained(), dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance, session.ports)
 
 
@@ -61,7 +66,7 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool, confirm
 
     with session.ports.transactions() as work:
         names = [stored.name for stored in work.portfolios.all()]
-    with _explained(), dg.DagsterInstance.get() as instance:
+    with explained(), dg.DagsterInstance.get() as instance:
         sync_partitions(instance, names)
         options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value, "confirmed": list(confirmed)}
         result = defs.resolve_job_def("rebalance").execute_in_process(

@@ -34,6 +34,7 @@ from rebalancer_pipelines.cli.output import console, errors, money, print_json, 
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
 from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.cli.ui_access import UiAccess, parse_ui_access
+from rebalancer_pipelines.cli.worker import check_broker, parse_workers
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
 from rebalancer_pipelines.domain.values import parse_positive
@@ -60,12 +61,17 @@ def up(
     speed: Annotated[
         str | None, typer.Option(help="How fast the recorded market plays: 60 shows an hour every minute.")
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Hand runs to so many warm processes here, and to 'rebalancer worker' on other machines."),
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Start everything and stay: database, cache, Dagster UI and daemon, and the demo. Ctrl-C stops it all."""
     pace = parse_positive(speed, field="speed") if speed is not None else None
     checked_notifier(Settings())
+    processes_here = parse_workers(workers, field="workers") if workers is not None else None
     folder = chosen_data_dir(data_dir)
     ui = parse_ui_access(host, port, allow_host or [], read_only=read_only, auth=auth)
     if auth:
@@ -76,11 +82,14 @@ def up(
         if pace is not None:
             with open_engine(session.services.database_url) as engine:
                 change_speed(engine, pace, session.ports.clock.now())
+        if processes_here is not None:
+            check_broker(session)
         processes = DagsterProcesses(
             home=folder / "dagster",
             logs=folder / "logs",
-            environment=prepare_dagster(session),
+            environment=prepare_dagster(session, on_workers=processes_here is not None),
             ui=ui,
+            workers=processes_here or 0,
         )
         try:
             # First, since it makes Dagster's tables: processes that make them side by side stumble over each other.

@@ -41,8 +41,9 @@ def _is_dead(ports: Ports, record: dg.RunRecord) -> bool:
     except NotFoundError:
         return True
     if rebalance is None:
-        # It has not begun: a live run waits for its account no longer than the patience for the lease.
-        return now - record.create_timestamp > ports.lease_patience + _START_MARGIN
+        # It has not begun: a live run waits for its account no longer than the patience for the lease. That counts from
+        # when it was sent or taken up; before, it may have stood in Dagster's queue for hours.
+        return now - record.update_timestamp > ports.lease_patience + _START_MARGIN
     return (
         rebalance.status is RebalanceStatus.FINISHED
         and rebalance.finished_at is not None

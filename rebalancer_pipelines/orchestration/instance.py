@@ -3,7 +3,7 @@
 Here: what Dagster itself needs before anything can run. Not here: our own tables, services or processes.
 """
 
-import shutil
+import os
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -18,6 +18,16 @@ DEFINITIONS = "rebalancer_pipelines.definitions"
 
 LOCATION = "rebalancer_pipelines"
 """The code location's name, as `workspace.yaml` gives it."""
+
+_WORKER_LAUNCHER = """
+run_launcher:
+  module: rebalancer_pipelines.orchestration.run_launcher
+  class: WorkerRunLauncher
+  config:
+    broker:
+      env: REDIS_URL
+"""
+"""What `dagster.yaml` says besides where runs go to workers."""
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 """Where `dagster.yaml` stands."""
@@ -37,6 +47,9 @@ def dagster_environment(data_dir: Path, home: Path, database_url: str, redis_url
         "DAGSTER_HOME": str(home),
         "DAGSTER_POSTGRES_URL": storage_url(database_url),
         "DAGSTER_DISABLE_TELEMETRY": "1",
+        # A step's events of one kind are written in one statement. DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS
+        # would save more where a run has many partitions, but then the UI shows no portfolio as failed any more.
+        "DAGSTER_EVENT_BATCH_SIZE": "1000",
         "DATABASE_URL": database_url,
         "REBALANCER_DATA_DIR": str(data_dir),
     }
@@ -45,15 +58,28 @@ def dagster_environment(data_dir: Path, home: Path, database_url: str, redis_url
     return environment
 
 
-def prepare_home(data_dir: Path, database_url: str) -> Path:
-    """Make the Dagster home under the data directory, with the project's settings, and the schema of its tables."""
+def prepare_home(data_dir: Path, database_url: str, *, on_workers: bool | None = None) -> Path:
+    """Make the Dagster home under the data directory, with the project's settings, and the schema of its tables.
+
+    `on_workers`: whether runs are sent to workers; None leaves that as it is.
+    """
     home = data_dir / "dagster"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+        _write_settings(home / "dagster.yaml", on_workers=on_workers)
     except OSError as error:
         raise InvalidInputError(
             "data_dir", str(data_dir), f"cannot be written: {error.strerror}; choose another --data-dir"
         ) from None
     create_schema(database_url, _SCHEMA)
     return home
+
+
+def _write_settings(file: Path, *, on_workers: bool | None) -> None:
+    settings = (PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    if on_workers is None:
+        on_workers = file.exists() and file.read_text(encoding="utf-8").endswith(_WORKER_LAUNCHER)
+    # Another process may be reading it.
+    written = file.with_suffix(f".{os.getpid()}")
+    written.write_text(settings + _WORKER_LAUNCHER if on_workers else settings, encoding="utf-8")
+    written.replace(file)

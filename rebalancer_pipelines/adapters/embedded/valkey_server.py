@@ -161,7 +161,7 @@ class ValkeyServer:
             "save": '""',
             "appendonly": "no",
             "maxmemory": "64mb",
-            "maxmemory-policy": "allkeys-lru",
+            "maxmemory-policy": "volatile-lru",  # never a run that waits for a worker: what waits does not expire
         }
         written = self.configuration.with_suffix(".new")
         written.unlink(missing_ok=True)

@@ -9,14 +9,12 @@ import redis
 from rebalancer_pipelines.domain.errors import RebalancerError
 
 
-def ping_redis(url: str) -> None:
-    """Ask Redis for a sign of life. Raises `RebalancerError` naming the address, never the password."""
+def ping_redis(url: str, *, remedy: str = "correct or unset it, it is optional") -> None:
+    """Ask Redis for a sign of life. Raises `RebalancerError` naming the address, never the password, and the remedy."""
     try:
         with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
             client.ping()
     except (redis.RedisError, ValueError, OSError) as error:
         parts = urlsplit(url)
         place = f"{parts.hostname}:{parts.port}" if parts.hostname else "that address"
-        raise RebalancerError(
-            f"REDIS_URL: no answer from {place} ({type(error).__name__}); correct or unset it, it is optional"
-        ) from None
+        raise RebalancerError(f"REDIS_URL: no answer from {place} ({type(error).__name__}); {remedy}") from None

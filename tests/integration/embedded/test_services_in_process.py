@@ -106,7 +106,7 @@ def test_valkey_is_a_bounded_cache(services: Services) -> None:
     settings = client.config_get("maxmemory", "maxmemory-policy", "save", "appendonly", "bind")
     assert settings == {
         "maxmemory": str(64 * 1024 * 1024),
-        "maxmemory-policy": "allkeys-lru",
+        "maxmemory-policy": "volatile-lru",
         "save": "",
         "appendonly": "no",
         "bind": "127.0.0.1",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
 from rebalancer_pipelines.adapters.clock import SystemClock
@@ -17,6 +19,7 @@ from rebalancer_pipelines.definitions import build_definitions
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs
 from rebalancer_pipelines.orchestration.resources import Rebalancer
+from tests.support.dagster_home import installed_instance
 
 
 class AheadClock(SystemClock):
@@ -69,6 +72,26 @@ def test_a_run_that_never_began_is_ended_when_no_live_one_would_still_wait(
         run_id = started_run(instance)
         assert fail_dead_runs(instance, later(ports, ports.lease_patience)) == []
         assert fail_dead_runs(instance, later(ports, ports.lease_patience + timedelta(minutes=2))) == [run_id]
+
+
+def test_a_run_that_stood_in_the_queue_for_an_hour_has_its_time_from_then_on(
+    ports: Ports,
+    ready_database: str,
+    furnish: Callable[..., None],
+    started_run: Callable[[dg.DagsterInstance], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    furnish("core")
+    with (
+        installed_instance(tmp_path, ready_database, monkeypatch) as instance,
+        psycopg.connect(ready_database, autocommit=True, options="-c search_path=dagster") as tables,
+    ):
+        run_id = started_run(instance)
+        tables.execute("UPDATE runs SET create_timestamp = create_timestamp - interval '1 hour'")
+        assert fail_dead_runs(instance, ports) == []
+        tables.execute("UPDATE runs SET update_timestamp = update_timestamp - interval '1 hour'")
+        assert fail_dead_runs(instance, ports) == [run_id]
 
 
 def test_a_run_of_a_deleted_portfolio_is_ended(ports: Ports, started_run: Callable[[dg.DagsterInstance], str]) -> None:

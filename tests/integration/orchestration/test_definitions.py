@@ -52,7 +52,15 @@ def test_they_load_where_no_database_is() -> None:
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout == "['daily_digest', 'rebalance']\n"
+    assert loaded.stdout == "['daily_digest', 'prune_event_log', 'rebalance', 'rebalance_batch']\n"
+
+
+def test_loading_them_loads_nothing_that_only_some_runs_need() -> None:
+    """Every launched run loads them anew."""
+    slow = ("ccxt", "pandas", "celery", "apprise")
+    program = f"import sys, rebalancer_pipelines.definitions; print([m for m in {slow} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert loaded.stdout == "[]\n"
 
 
 def test_they_are_valid_over_any_resource() -> None:

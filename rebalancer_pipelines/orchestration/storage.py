@@ -1,0 +1,165 @@
+"""Dagster's storage on PostgreSQL with a pool of connections.
+
+Here: where the connections come from. Not here: what is stored and how; that is dagster-postgres, which opens a new
+connection for every statement (270 in a rebalance). Once it has a pool of its own, this file goes, and `dagster.yaml`
+names its storage again.
+"""
+
+from typing import Any
+
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.config import PostgresStorageConfig, pg_config
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
+from dagster_postgres.utils import pg_url_from_config, retry_pg_connection_fn
+from sqlalchemy import Engine, create_engine, event, func, inspect, select
+
+_KEPT = 2
+"""Connections that a process keeps: a write of Dagster holds one and asks for a second."""
+
+_HEADROOM = 30
+"""Connections beyond those, for the threads of the daemon and of the code server; they are closed when they are free
+again."""
+
+_RECYCLE_SECONDS = 600
+_MAIN_TABLES = {"runs", "instance_info", "event_logs", "jobs"}
+"""Where one of them is missing, the tables have yet to be made."""
+
+_MAKING_TABLES = 7_203_184_511
+"""The database's lock for it; the number means nothing else."""
+
+
+class _Pooled:
+    """A storage that takes its connections from a pool which it is given."""
+
+    _engine: Engine
+    postgres_url: str
+
+    def draw_from(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Go over to a pool whose statements are given up after so many milliseconds."""
+        self._engine = _open_pool(
+            self.postgres_url, _KEPT, max_overflow, recycle=pool_recycle, statement_timeout=statement_timeout
+        )
+
+    def dispose(self) -> None:
+        super().dispose()  # type: ignore[misc]
+        self._engine.dispose()
+
+
+class _PooledRunStorage(_Pooled, PostgresRunStorage):
+    pass
+
+
+class _PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
+    pass
+
+
+class _PooledScheduleStorage(_Pooled, PostgresScheduleStorage):
+    pass
+
+
+class PooledPostgresStorage(DagsterStorage, ConfigurableClass):
+    """Runs, events and schedules over one pool; `dagster.yaml` names this class.
+
+    A connection is tried before it is used, so that the pool outlives a restart of the database.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        self._inst_data = inst_data
+        engine = _open_pool(postgres_url, _KEPT, _HEADROOM, recycle=_RECYCLE_SECONDS)
+        if should_autocreate_tables:
+            _make_tables(engine, postgres_url)
+        self._runs = _PooledRunStorage(postgres_url, should_autocreate_tables=False)
+        self._events = _PooledEventLogStorage(postgres_url, should_autocreate_tables=False)
+        self._schedules = _PooledScheduleStorage(postgres_url, should_autocreate_tables=False)
+        for storage in (self._runs, self._events, self._schedules):
+            storage.draw_from(engine)
+        super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """How the storage was configured."""
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """What dagster-postgres takes, too."""
+        return pg_config()
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]
+        cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
+    ) -> "PooledPostgresStorage":
+        """The storage that `dagster.yaml` describes."""
+        return cls(
+            pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            inst_data=inst_data,
+        )
+
+    @property
+    def run_storage(self) -> PostgresRunStorage:
+        """Runs, their tags, and the daemons' heartbeats."""
+        return self._runs
+
+    @property
+    def event_log_storage(self) -> PostgresEventLogStorage:
+        """The events of runs, assets and checks."""
+        return self._events
+
+    @property
+    def schedule_storage(self) -> PostgresScheduleStorage:
+        """The state and the ticks of schedules and sensors."""
+        return self._schedules
+
+
+def _open_pool(
+    postgres_url: str, kept: int, headroom: int, *, recycle: int, statement_timeout: int | None = None
+) -> Engine:
+    engine = create_engine(
+        postgres_url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=kept,
+        max_overflow=headroom,
+        pool_pre_ping=True,
+        pool_recycle=recycle,
+        pool_use_lifo=True,
+    )
+    if statement_timeout is not None:
+
+        @event.listens_for(engine, "connect")
+        def limit_statements(connection: Any, _record: object) -> None:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(f"SET statement_timeout = {statement_timeout:d}")
+
+    return engine
+
+
+def _make_tables(engine: Engine, postgres_url: str) -> None:
+    """Let dagster-postgres make its tables where they are missing; of several processes, one does."""
+    if _are_made(engine):
+        return
+    with engine.connect() as connection:
+        connection.execute(select(func.pg_advisory_lock(_MAKING_TABLES)))
+        try:
+            if not _are_made(engine):
+                DagsterPostgresStorage(postgres_url, should_autocreate_tables=True)
+        finally:
+            connection.execute(select(func.pg_advisory_unlock(_MAKING_TABLES)))
+
+
+def _are_made(engine: Engine) -> bool:
+    return _MAIN_TABLES.issubset(retry_pg_connection_fn(lambda: inspect(engine).get_table_names()))
