@@ -19,7 +19,8 @@ from rebalancer_pipelines.domain.order import (
 from tests.support.builders import BTC, EUR, NOON
 
 LEGAL = {
-    "PLANNED": "SENDING DENIED VOID",
+    "PLANNED": "SENDING NETTED DENIED VOID",
+    "NETTED": "REJECTED NOT_ACCEPTED DENIED VOID FILLED PARTIALLY_FILLED CANCELED EXPIRED",
     "SENDING": "OPEN REJECTED UNKNOWN FILLED PARTIALLY_FILLED CANCELED EXPIRED",
     "UNKNOWN": "OPEN NOT_ACCEPTED NEEDS_REVIEW FILLED PARTIALLY_FILLED CANCELED EXPIRED",
     "OPEN": "CANCELING NEEDS_REVIEW FILLED PARTIALLY_FILLED CANCELED EXPIRED",
@@ -88,7 +89,7 @@ def test_states_without_a_way_on_are_terminal() -> None:
 
 def test_an_order_that_may_be_at_the_venue_is_one_that_was_sent_and_has_not_ended() -> None:
     at_venue = {state.value for state in OrderState if state.may_be_at_venue}
-    assert at_venue == set(LEGAL) - {"PLANNED"}
+    assert at_venue == set(LEGAL) - {"PLANNED", "NETTED"}
 
 
 def test_fills_add_up_exactly_in_any_decimal_context() -> None:
