@@ -388,10 +388,8 @@ class Orders(Protocol):
         """Store new intents, all PLANNED."""
         ...
 
-    def add_net(
-        self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool
-    ) -> Sequence[Order]:
-        """Store a net order, PLANNED, and let the orders ride on it, each with its part; returns those."""
+    def add_net(self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool) -> None:
+        """Store a net order, PLANNED, and let the orders ride on it, each with its part."""
         ...
 
     def riders(self, net_order_id: UUID) -> Sequence[Order]:

@@ -58,10 +58,8 @@ class PostgresOrders:
             self._session, OrderIntentRow, [{**_columns(order), **owners[order.rebalance_id]} for order in orders]
         )
 
-    def add_net(
-        self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool
-    ) -> Sequence[Order]:
-        """Store a net order, PLANNED, and let the orders ride on it, each with its part; returns those."""
+    def add_net(self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool) -> None:
+        """Store a net order, PLANNED, and let the orders ride on it, each with its part."""
         owner = {"account_id": account_id, "portfolio_id": None, "dry_run": dry_run}
         self._session.execute(insert(OrderIntentRow).values(**_columns(order), **owner))
         part = given_rows("part", id=(Uuid(), list(riders)), quantity=(Numeric(), list(riders.values())))
@@ -75,7 +73,6 @@ class PostgresOrders:
                 updated_at=func.clock_timestamp(),
             )
         )
-        return self.riders(order.id)
 
     def riders(self, net_order_id: UUID) -> Sequence[Order]:
         """The orders that ride on a net order, with their fills."""
