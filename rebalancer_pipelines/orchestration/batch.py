@@ -3,9 +3,17 @@
 Here: what Dagster is told of every outcome. Not here: how a batch is planned, netted and executed (application.batch).
 """
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import dagster as dg
+from dagster._core.events import (
+    DagsterEvent,
+    DagsterEventBatchMetadata,
+    DagsterEventType,
+    generate_event_batch_id,
+)
 
 from rebalancer_pipelines.application.batch.attempt import Outcome
 from rebalancer_pipelines.application.batch.run_batch import BatchRequest, claimed_request, named_request, run_batch
@@ -15,6 +23,8 @@ from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.metadata import record_metadata
 from rebalancer_pipelines.orchestration.resources import Rebalancer
+
+_Item = TypeVar("_Item")
 
 BATCH_TAG = "rebalancer/batch"
 """On every run that was launched for claims: the batch that they belong to."""
@@ -42,30 +52,54 @@ def rebalance_portfolios(context: dg.OpExecutionContext, config: BatchOptions, r
     failed = 0
     with rebalancer.ports() as ports:
         request = config.request(ports, context.run_id)
-        for outcome in run_batch(ports, request) if request else ():
-            failed += not (outcome.record and outcome.record.success)
-            _report(context, outcome)
+        for outcomes in run_batch(ports, request) if request else ():
+            failed += sum(not (outcome.record and outcome.record.success) for outcome in outcomes)
+            _report(context, outcomes)
     context.log.info(f"{len(request.portfolio_ids) if request else 0} portfolios, {failed} without success")
 
 
-def _report(context: dg.OpExecutionContext, outcome: Outcome) -> None:
-    record = outcome.record
-    if outcome.error is not None or record is None:
-        context.log.warning(f"{outcome.portfolio}: {outcome.note or outcome.error}", exc_info=outcome.error)
-    if record is None:
-        return
-    partition = outcome.portfolio
-    context.log_event(
-        dg.AssetMaterialization(
-            checks.REBALANCE_SUCCEEDED.asset_key,
-            partition=partition,
-            metadata=record_metadata(record, outcome.before, outcome.after),
+def _report(context: dg.OpExecutionContext, outcomes: Sequence[Outcome]) -> None:
+    """Tell Dagster of an account's portfolios: in two writes, where the storage can, since there may be hundreds."""
+    for outcome in outcomes:
+        if outcome.error is not None or outcome.record is None:
+            context.log.warning(f"{outcome.portfolio}: {outcome.note or outcome.error}", exc_info=outcome.error)
+    step = context.get_step_execution_context()
+    recorded = [outcome for outcome in outcomes if outcome.record is not None]
+    for outcome, place in in_one_write(recorded):
+        DagsterEvent.asset_materialization(step, _materialization(outcome), place)
+    for evaluation, place in in_one_write([e for outcome in recorded for e in _evaluations(outcome)]):
+        DagsterEvent.from_step(
+            DagsterEventType.ASSET_CHECK_EVALUATION,
+            step,
+            event_specific_data=evaluation,
+            message=f"Asset check '{evaluation.check_name}' of '{evaluation.partition}' "
+            f"{'passed' if evaluation.passed else 'did not pass'}.",
+            batch_metadata=place,
         )
+
+
+def _materialization(outcome: Outcome) -> dg.AssetMaterialization:
+    if outcome.record is None:
+        raise AssertionError("nothing was recorded")
+    return dg.AssetMaterialization(
+        checks.REBALANCE_SUCCEEDED.asset_key,
+        partition=outcome.portfolio,
+        metadata=record_metadata(outcome.record, outcome.before, outcome.after),
     )
-    done = finished(record, outcome.before, outcome.after)
-    results = [checks.rebalance_succeeded(record)]
+
+
+def _evaluations(outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
+    if outcome.record is None:
+        return
+    yield checks.evaluation(checks.rebalance_succeeded(outcome.record), outcome.portfolio)
     if outcome.after:
-        results.append(checks.drift_not_increased(done.distance_before, done.distance_after, done.allowance))
-    for result in results:
-        # Dagster takes them here; its annotation has not learned of it.
-        context.log_event(checks.evaluation(result, partition))  # pyright: ignore[reportArgumentType]
+        done = finished(outcome.record, outcome.before, outcome.after)
+        result = checks.drift_not_increased(done.distance_before, done.distance_after, done.allowance)
+        yield checks.evaluation(result, outcome.portfolio)
+
+
+def in_one_write(items: Sequence[_Item]) -> Iterator[tuple[_Item, DagsterEventBatchMetadata]]:
+    """Each with its place in a batch of events, which Dagster stores when the last has come."""
+    batch_id = generate_event_batch_id()
+    for place, item in enumerate(items, start=1):
+        yield item, DagsterEventBatchMetadata(batch_id, place == len(items))

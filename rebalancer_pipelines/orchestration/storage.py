@@ -5,11 +5,15 @@ connection for every statement (270 in a rebalance). Once it has a pool of its o
 names its storage again.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.config import PostgresStorageConfig, pg_config
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
@@ -59,7 +63,34 @@ class _PooledRunStorage(_Pooled, PostgresRunStorage):
 
 
 class _PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
-    pass
+    """Stores verdicts of checks in batches, too: a run over many portfolios has two for each of them."""
+
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        if {entry.dagster_event_type for entry in events} != {dg.DagsterEventType.ASSET_CHECK_EVALUATION}:
+            super().store_event_batch(events)
+            return
+        with self._connect() as connection:
+            stored = connection.execute(self.prepare_insert_event_batch(events).returning(SqlEventLogStorageTable.c.id))
+            ids = [row[0] for row in stored]
+            connection.execute(
+                AssetCheckExecutionsTable.insert(),
+                [self._verdict(entry, event_id) for entry, event_id in zip(events, ids, strict=True)],
+            )
+
+    def _verdict(self, entry: dg.EventLogEntry, event_id: int) -> dict[str, Any]:
+        """The row of a verdict that no planned event has announced, as Dagster writes it."""
+        evaluation = entry.get_dagster_event().asset_check_evaluation_data
+        status = AssetCheckExecutionRecordStatus
+        return {
+            "asset_key": evaluation.asset_key.to_string(),
+            "check_name": evaluation.check_name,
+            "run_id": entry.run_id,
+            "execution_status": (status.SUCCEEDED if evaluation.passed else status.FAILED).value,
+            "evaluation_event": serialize_value(entry),
+            "evaluation_event_timestamp": self._event_insert_timestamp(entry),
+            "evaluation_event_storage_id": event_id,
+            "partition": evaluation.partition,
+        }
 
 
 class _PooledScheduleStorage(_Pooled, PostgresScheduleStorage):

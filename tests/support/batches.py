@@ -16,7 +16,7 @@ from rebalancer_pipelines.domain.values import Currency
 def rebalance_together(ports: Ports, names: Sequence[str], *, dry_run: bool = False) -> dict[str, Outcome]:
     """Rebalance portfolios in one batch; returns every portfolio's outcome."""
     request = named_request(ports, names, str(uuid4()), dry_run=dry_run)
-    return {outcome.portfolio: outcome for outcome in run_batch(ports, request)}
+    return {outcome.portfolio: outcome for outcomes in run_batch(ports, request) for outcome in outcomes}
 
 
 def create_sharing(

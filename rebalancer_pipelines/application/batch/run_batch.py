@@ -54,15 +54,15 @@ def named_request(ports: Ports, names: Sequence[str], dagster_run_id: str, *, dr
     return BatchRequest([p.id for p in portfolios], {}, TriggeredBy.MANUAL, dagster_run_id, dry_run)
 
 
-def run_batch(ports: Ports, request: BatchRequest) -> Iterator[Outcome]:
-    """Rebalance all, and yield every portfolio's outcome as its account is done."""
+def run_batch(ports: Ports, request: BatchRequest) -> Iterator[Sequence[Outcome]]:
+    """Rebalance all, and yield the outcomes of an account's portfolios as it is done."""
     tasks = _tasks(ports, request)
     if not tasks:
         return
     board = PriceBoard(ports.clock)
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(tasks)), thread_name_prefix="account") as pool:
         for done in as_completed([pool.submit(rebalance_account, ports, task, board) for task in tasks]):
-            yield from done.result()
+            yield done.result()
 
 
 def _tasks(ports: Ports, request: BatchRequest) -> list[AccountTask]:
