@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -176,7 +176,9 @@ def test_monthly_is_due_in_every_month_on_the_anchors_day_or_the_last(anchor: da
     assert months == list(range(months[0], months[0] + 26))
     for wall in walls:
         is_last = (wall + timedelta(days=1)).day == 1
-        assert wall.day == walls[0].day or (wall.day < walls[0].day and is_last)
+        # Samoa left out the whole 30 December 2011: what was due that day is due the day after.
+        left_out = (zone.key, wall.date()) == ("Pacific/Apia", date(2011, 12, 31))
+        assert wall.day == walls[0].day or (wall.day < walls[0].day and is_last) or left_out
 
 
 @given(st.sampled_from([HOURLY, DAILY, WEEKLY]), moments, st.integers(0, 5000))

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from sqlalchemy import ColumnElement, Numeric, Select, Text, Uuid, case, func, select, update
+from sqlalchemy import ARRAY, ColumnElement, Numeric, Row, Select, Text, Uuid, any_, case, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -31,6 +31,7 @@ from rebalancer_pipelines.domain.order import (
 from rebalancer_pipelines.domain.values import ZERO, Currency
 
 _AT_VENUE = [state.value for state in OrderState if state.may_be_at_venue]
+_ORDER = OrderIntentRow.__table__.columns
 _NEVER_SENT = [state.value for state in (OrderState.PLANNED, OrderState.DENIED, OrderState.VOID)]
 
 
@@ -76,14 +77,12 @@ class PostgresOrders:
 
     def riders(self, net_order_id: UUID) -> Sequence[Order]:
         """The orders that ride on a net order, with their fills."""
-        return self._load(
-            select(OrderIntentRow).where(OrderIntentRow.netted_into == net_order_id).order_by(OrderIntentRow.id)
-        )
+        return self._load(select(*_ORDER).where(OrderIntentRow.netted_into == net_order_id).order_by(OrderIntentRow.id))
 
     def unsent_net_orders(self, account_id: UUID) -> Sequence[Order]:
         """Net orders of an account that are still PLANNED."""
         return self._load(
-            select(OrderIntentRow).where(
+            select(*_ORDER).where(
                 OrderIntentRow.account_id == account_id,
                 OrderIntentRow.rebalance_id.is_(None),
                 OrderIntentRow.state == OrderState.PLANNED.value,
@@ -92,7 +91,7 @@ class PostgresOrders:
 
     def net_order(self, order_id: UUID) -> Order:
         """A net order with its fills."""
-        (found,) = self._load(select(OrderIntentRow).where(OrderIntentRow.id == order_id))
+        (found,) = self._load(select(*_ORDER).where(OrderIntentRow.id == order_id))
         return found
 
     def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
@@ -102,7 +101,7 @@ class PostgresOrders:
     def of_rebalances(self, rebalance_ids: Collection[UUID]) -> Sequence[Order]:
         """All orders of several rebalances with their fills, each plan in its sequence."""
         return self._load(
-            select(OrderIntentRow)
+            select(*_ORDER)
             .where(OrderIntentRow.rebalance_id.in_(rebalance_ids))
             .order_by(OrderIntentRow.rebalance_id, OrderIntentRow.sequence)
         )
@@ -160,7 +159,7 @@ class PostgresOrders:
     def possibly_at_venue(self, account_id: UUID) -> Sequence[Order]:
         """Orders of real executions whose fate the venue still has to tell, oldest first."""
         return self._load(
-            select(OrderIntentRow)
+            select(*_ORDER)
             .where(
                 OrderIntentRow.account_id == account_id,
                 OrderIntentRow.state.in_(_AT_VENUE),
@@ -276,21 +275,21 @@ class PostgresOrders:
                 ) from error
             raise
 
-    def _load(self, statement: Select[OrderIntentRow]) -> list[Order]:
-        loaded = self._session.scalars(statement).all()
+    def _load(self, statement: Select[Any]) -> list[Order]:
+        loaded = self._session.execute(statement).all()
         fills = self._fills([row.id for row in loaded])
         return [_order(row, fills[row.id]) for row in loaded]
 
     def _fills(self, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Fill, ...]]:
-        found: dict[UUID, list[Fill]] = defaultdict(list)
-        rows = self._session.scalars(
-            select(FillRow)
-            .where(FillRow.order_intent_id.in_(order_ids))
+        found: dict[UUID, tuple[Fill, ...]] = defaultdict(tuple)
+        rows = self._session.execute(
+            select(*FillRow.__table__.columns)
+            .where(FillRow.order_intent_id == any_(literal(order_ids, ARRAY(Uuid()))))
             .order_by(FillRow.executed_at, FillRow.trade_id)
         )
         for row in rows:
-            found[row.order_intent_id].append(_fill(row))
-        return defaultdict(tuple, {order_id: tuple(fills) for order_id, fills in found.items()})
+            found[row.order_intent_id] += (_fill(row),)
+        return found
 
 
 def _sent(account_id: UUID, since: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -336,7 +335,7 @@ def _fill_columns(fill: Fill) -> dict[str, Any]:
     }
 
 
-def _order(row: OrderIntentRow, fills: tuple[Fill, ...]) -> Order:
+def _order(row: Row[Any], fills: tuple[Fill, ...]) -> Order:
     return Order(
         id=row.id,
         rebalance_id=row.rebalance_id,
@@ -359,7 +358,7 @@ def _order(row: OrderIntentRow, fills: tuple[Fill, ...]) -> Order:
     )
 
 
-def _fill(row: FillRow) -> Fill:
+def _fill(row: Row[Any]) -> Fill:
     return Fill(
         trade_id=row.trade_id,
         quantity=row.quantity,
