@@ -17,7 +17,7 @@ from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 
-BATCH_SIZE = 500
+BATCH_SIZE = 5000
 """So many portfolios go into one batch at most."""
 
 SERVED_GRACE = timedelta(minutes=5)
