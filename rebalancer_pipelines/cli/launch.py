@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,10 +30,15 @@ def prepare_dagster(session: Session, *, on_workers: bool | None = None) -> dict
 @contextmanager
 def explained(what: str = "run the job") -> Generator[None]:
     """Dagster's own failures (its storage is away, say) in one line; our refusals are in the run and its history."""
+    from dagster import BetaWarning  # noqa: PLC0415 - whoever is here has loaded Dagster
+
     # Its libraries tell every retry on the root logger; the line below and the run's own log say what matters.
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Dagster warns of a parameter that it gives itself whenever it copies a sensor.
+            warnings.simplefilter("ignore", BetaWarning)
+            yield
     except RebalancerError:
         raise
     except Exception as error:
