@@ -26,7 +26,7 @@ from rebalancer_pipelines.cli.program_settings import scheduler_settings
 from rebalancer_pipelines.cli.session import Session, open_session
 from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.cli.up import running_pid
-from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.portfolio import TradingState
 from rebalancer_pipelines.domain.risk import MAX_CLOCK_SKEW, skew_denial
 
@@ -122,8 +122,9 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 *_venues(session),
             ]
     except RebalancerError as error:
-        # Without a database there is nothing further to look at.
-        findings = [Finding("database", ok=False, detail=str(error))]
+        # Without a database, or with a switch that cannot be read, there is nothing further to look at.
+        is_switch = isinstance(error, InvalidInputError) and error.field.startswith("SCHEDULER_")
+        findings = [Finding("scheduler" if is_switch else "database", ok=False, detail=str(error))]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

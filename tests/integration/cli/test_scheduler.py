@@ -177,6 +177,7 @@ def test_config_shows_values_and_defaults(done: Done, monkeypatch: pytest.Monkey
     ("variable", "value"),
     [
         ("SCHEDULER_ENABLED", "perhaps"),
+        ("SCHEDULER_DRY_RUN", "maybe"),
         ("SCHEDULER_AUTO_START", "later"),
         ("SCHEDULER_CHECK_INTERVAL", "0 9 * *"),
         ("SCHEDULER_CHECK_INTERVAL", "61 * * * *"),
