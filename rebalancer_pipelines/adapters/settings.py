@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         """So many portfolios have a schedule of their own at most. Raises `InvalidInputError`."""
         return parse_whole(self.scheduler_schedules, field="SCHEDULER_SCHEDULES", least=0, most=5000)
 
+    def check_scheduler(self) -> None:
+        """Raise `InvalidInputError` for the first of the SCHEDULER_* variables that cannot be used."""
+        _ = self.schedules_itself, self.dry_run_only, self.starts_scheduler, self.check_cron, self.most_schedules
+
     @property
     def notified(self) -> frozenset[NotificationKind]:
         """What people are told of; nothing without an address. Raises `InvalidInputError` for an unknown kind."""

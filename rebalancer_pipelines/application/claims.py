@@ -14,7 +14,7 @@ from uuid import UUID
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.calendar import next_due
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
-from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 
 BATCH_SIZE = 5000
@@ -51,6 +51,30 @@ def claim_scheduled(ports: Ports, portfolio_id: UUID) -> ClaimedBatch | None:
         batch = work.claims.open(TriggeredBy.SCHEDULER, _with_next(due, now), now)
         work.commit()
     return batch
+
+
+def claim_by_hand(ports: Ports, name: str) -> ClaimedBatch:
+    """Claim one portfolio for a person, due or not; its next due time stays.
+
+    Raises `NotFoundError`, and `RebalancerError` when it is taken up already.
+    """
+    now = ports.clock.now()
+    with ports.transactions() as work:
+        portfolio = work.portfolios.get(name)
+        batch = work.claims.claim_now([portfolio.id], now, triggered_by=TriggeredBy.MANUAL)
+        work.commit()
+    if batch is None:
+        raise RebalancerError(
+            f"portfolio: '{name}' is taken up already and waits for its outcome; see 'rebalancer scheduler status'"
+        )
+    return batch
+
+
+def open_claims(ports: Ports) -> Sequence[ClaimedBatch]:
+    """Everything that is taken up and has no outcome yet, the oldest first."""
+    with ports.transactions() as work:
+        batches = [work.claims.of_batch(batch_id) for batch_id, _ in work.claims.waiting(ports.clock.now())]
+    return [batch for batch in batches if batch is not None]
 
 
 def check_clock(ports: Ports) -> None:

@@ -20,6 +20,7 @@ from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.planner import has_left_band
 from rebalancer_pipelines.domain.portfolio import Account, Holding, Portfolio
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.domain.valuation import value_holdings
 from rebalancer_pipelines.domain.values import Currency
 
@@ -55,7 +56,7 @@ def watch_drift(ports: Ports) -> DriftReport:
         if not unread:
             # Those that are still near the edge stay remembered: they have not come back well inside.
             work.drift_watch.forget([each for each in claimed if each not in near])
-        batch = work.claims.claim_now(wanted, now) if wanted else None
+        batch = work.claims.claim_now(wanted, now, triggered_by=TriggeredBy.SENSOR) if wanted else None
         if batch is not None:
             work.drift_watch.remember([claim.portfolio_id for claim in batch.claims], now)
         work.commit()

@@ -55,7 +55,10 @@ def tell_frozen(work: UnitOfWork, account: Account, reason: str, now: datetime) 
 
 def tell_paused(work: UnitOfWork, portfolio: Portfolio, reason: str, now: datetime) -> None:
     """Tell that a portfolio is not rebalanced by itself any more, after too many failures."""
-    body = f"{reason}\nIt is not rebalanced by itself until a person lets it go on.\n{minute(now)}"
+    body = (
+        f"{reason}\nIt is not rebalanced by itself until a person lets it go on: "
+        f"'rebalancer portfolio resume {portfolio.name}'.\n{minute(now)}"
+    )
     tell(work, NotificationKind.PAUSED, portfolio.name, f"{portfolio.name} is paused", body, now)
 
 

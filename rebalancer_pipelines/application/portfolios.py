@@ -49,7 +49,10 @@ def create_portfolio(
 
 
 def update_portfolio(ports: Ports, name: str, changes: Mapping[str, Any]) -> Portfolio:
-    """Change the given raw fields of a portfolio; name and account stay. Raises `InvalidInputError`."""
+    """Change the given raw fields of a portfolio; name and account stay. Raises `InvalidInputError`.
+
+    Enabling it also ends a pause.
+    """
     for fixed in ("name", "account"):
         if fixed in changes:
             raise InvalidInputError(fixed, str(changes[fixed]), "cannot be changed; create another portfolio instead")
@@ -65,20 +68,38 @@ def update_portfolio(ports: Ports, name: str, changes: Mapping[str, Any]) -> Por
     rescheduled = draft.enabled and (
         not stored.enabled or draft.interval is not stored.interval or draft.time_zone != stored.time_zone.key
     )
+    resumed = changes.get("enabled") is True and stored.paused_at is not None
     changed = replace(
         _portfolio(draft, account.id, stored.id, ports),
         anchor_at=now if rescheduled else stored.anchor_at,
         last_rebalanced_at=stored.last_rebalanced_at,
         next_rebalance_at=now if rescheduled else stored.next_rebalance_at,
         created_at=stored.created_at,
+        paused_at=None if resumed else stored.paused_at,
+        paused_reason=None if resumed else stored.paused_reason,
+        failures_in_a_row=0 if resumed else stored.failures_in_a_row,
     )
     with ports.transactions() as work:
         work.portfolios.update(changed)
+        if resumed:
+            work.portfolios.resume(stored.id)
         if rescheduled:
             work.portfolios.mark_rebalanced([RebalanceTimes(stored.id, None, now)])
         work.activity.add("portfolio.updated", name, {"fields": sorted(changes)}, now)
         work.commit()
     return changed
+
+
+def resume_portfolio(ports: Ports, name: str) -> Portfolio:
+    """Let a paused portfolio be rebalanced by itself again. Raises `InvalidInputError` when it is not paused."""
+    with ports.transactions() as work:
+        stored = work.portfolios.get(name)
+        if stored.paused_at is None:
+            raise InvalidInputError("portfolio", name, "is not paused; there is nothing to resume")
+        work.portfolios.resume(stored.id)
+        work.activity.add("portfolio.resumed", name, {}, ports.clock.now())
+        work.commit()
+    return replace(stored, paused_at=None, paused_reason=None, failures_in_a_row=0)
 
 
 def delete_portfolio(ports: Ports, name: str) -> None:

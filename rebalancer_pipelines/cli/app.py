@@ -8,7 +8,18 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from rebalancer_pipelines.cli import account, doctor, notify, portfolio, prune, rebalance, trading, up, worker
+from rebalancer_pipelines.cli import (
+    account,
+    doctor,
+    notify,
+    portfolio,
+    prune,
+    rebalance,
+    scheduler,
+    trading,
+    up,
+    worker,
+)
 from rebalancer_pipelines.cli.output import errors
 from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 
@@ -24,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(account.app, name="account")
 app.add_typer(portfolio.app, name="portfolio")
+app.add_typer(scheduler.app, name="scheduler")
 app.add_typer(notify.app, name="notify")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)

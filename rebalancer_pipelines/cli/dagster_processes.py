@@ -22,6 +22,7 @@ from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
 from rebalancer_pipelines.cli.ui_access import UiAccess
 from rebalancer_pipelines.cli.worker import worker_command
 from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.orchestration.code_server import reload_definitions
 from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
 
 _PR_SET_PDEATHSIG = 1
@@ -85,6 +86,10 @@ class DagsterProcesses:
         problem = self._location()
         if problem:
             raise RebalancerError(f"Dagster cannot load the definitions: {problem}; see {self.logs}/code-server.log")
+
+    def reload_definitions(self) -> None:
+        """Load them anew, with the schedules that the portfolios have now. Raises `RebalancerError`."""
+        reload_definitions(self._code_port)
 
     def ended(self) -> str | None:
         """The name of a process that has ended by itself, if one has."""

@@ -13,6 +13,7 @@ from rich.text import Text
 from rebalancer_pipelines.adapters.postgres.database import database_time, server_version
 from rebalancer_pipelines.adapters.postgres.schema import check_schema
 from rebalancer_pipelines.adapters.redis.connection import ping_redis
+from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.documents import history_document, moment
 from rebalancer_pipelines.application.key_permissions import check_permissions
 from rebalancer_pipelines.application.portfolio_display import listed_portfolios
@@ -21,10 +22,11 @@ from rebalancer_pipelines.cli.launch import prepare_dagster
 from rebalancer_pipelines.cli.notify import notifier_health
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, minute, money, print_json, print_table, say
+from rebalancer_pipelines.cli.program_settings import scheduler_settings
 from rebalancer_pipelines.cli.session import Session, open_session
 from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.cli.up import running_pid
-from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.domain.errors import InvalidInputError, RebalancerError
 from rebalancer_pipelines.domain.portfolio import TradingState
 from rebalancer_pipelines.domain.risk import MAX_CLOCK_SKEW, skew_denial
 
@@ -113,14 +115,16 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
                 _examine("schema", lambda: check_schema(session.services.database_url)),
                 _examine("redis", lambda: _redis(session)),
                 _examine("dagster daemon", lambda: _daemon(session)),
+                _examine("scheduler", lambda: _scheduler(session)),
                 _examine("clock", lambda: _clock(session)),
                 _examine("notifications", lambda: notifier_health(session.ports)),
                 _examine("kill switch", lambda: _kill_switch(session)),
                 *_venues(session),
             ]
     except RebalancerError as error:
-        # Without a database there is nothing further to look at.
-        findings = [Finding("database", ok=False, detail=str(error))]
+        # Without a database, or with a switch that cannot be read, there is nothing further to look at.
+        is_switch = isinstance(error, InvalidInputError) and error.field.startswith("SCHEDULER_")
+        findings = [Finding("scheduler" if is_switch else "database", ok=False, detail=str(error))]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -158,6 +162,14 @@ def _daemon(session: Session) -> str:
             f"no heartbeat of {', '.join(late)}; wait a minute after a start, else restart 'rebalancer up'"
         )
     return "running"
+
+
+def _scheduler(session: Session) -> str:
+    Settings().check_scheduler()
+    settings = scheduler_settings(session.data_dir)
+    if not settings.schedules_itself:
+        return "SCHEDULER_ENABLED is false, so nothing is rebalanced by itself"
+    return f"on; the due check looks at '{settings.check_cron}' UTC; more in 'rebalancer scheduler status'"
 
 
 def _clock(session: Session) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Sequence
+import warnings
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rebalancer_pipelines.cli.session import Session
+from rebalancer_pipelines.domain.claim import ClaimedBatch
 from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_environment, prepare_home
@@ -27,10 +30,15 @@ def prepare_dagster(session: Session, *, on_workers: bool | None = None) -> dict
 @contextmanager
 def explained(what: str = "run the job") -> Generator[None]:
     """Dagster's own failures (its storage is away, say) in one line; our refusals are in the run and its history."""
+    from dagster import BetaWarning  # noqa: PLC0415 - whoever is here has loaded Dagster
+
     # Its libraries tell every retry on the root logger; the line below and the run's own log say what matters.
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Dagster warns of a parameter that it gives itself whenever it copies a sensor.
+            warnings.simplefilter("ignore", BetaWarning)
+            yield
     except RebalancerError:
         raise
     except Exception as error:
@@ -58,6 +66,29 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool, confirm
 
     Expects `prepare_dagster` to have been called.
     """
+    options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value, "confirmed": list(confirmed)}
+    return _launch(session, "rebalance", {"ops": {"account_balances": {"config": options}}}, partition_key=portfolio)
+
+
+def launch_batch(session: Session, batch: ClaimedBatch) -> str:
+    """Run the job `rebalance_batch` for claims to its end; returns Dagster's run id, whatever came of it.
+
+    Expects `prepare_dagster` to have been called.
+    """
+    from rebalancer_pipelines.orchestration.triggers import batch_run  # noqa: PLC0415 - it imports Dagster
+
+    request = batch_run(batch)
+    return _launch(session, "rebalance_batch", request.run_config, tags=request.tags)
+
+
+def _launch(
+    session: Session,
+    job: str,
+    run_config: Mapping[str, Any],
+    *,
+    partition_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
     # Dagster takes two seconds to import: only commands that run a job pay for it.
     import dagster as dg  # noqa: PLC0415
 
@@ -68,17 +99,13 @@ def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool, confirm
         names = [stored.name for stored in work.portfolios.all()]
     with explained(), dg.DagsterInstance.get() as instance:
         sync_partitions(instance, names)
-        options = {"dry_run": dry_run, "triggered_by": TriggeredBy.MANUAL.value, "confirmed": list(confirmed)}
-        result = defs.resolve_job_def("rebalance").execute_in_process(
+        result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
-            partition_key=portfolio,
-            run_config={
-                "ops": {"account_balances": {"config": options}},
-                # The UI keeps the run's log; a terminal wants only its outcome.
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
+            partition_key=partition_key,
+            # The UI keeps the run's log; a terminal wants only its outcome.
+            run_config={**run_config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             # The UI lists a run under its job by this label.
-            tags={".dagster/repository": f"__repository__@{LOCATION}"},
+            tags={**(tags or {}), ".dagster/repository": f"__repository__@{LOCATION}"},
             raise_on_error=False,
         )
     return result.run_id

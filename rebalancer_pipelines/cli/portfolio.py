@@ -21,6 +21,7 @@ from rebalancer_pipelines.application.portfolios import (
     export_portfolios,
     import_portfolios,
     release_money,
+    resume_portfolio,
     update_portfolio,
 )
 from rebalancer_pipelines.cli.options import AsJson, DataDir, parse_amounts
@@ -60,7 +61,7 @@ def create(
     time_zone: TimeZone = None,
     valuation_currency: Currency = None,
     description: Description = None,
-    enable: Annotated[bool, typer.Option("--enable", help="Mark it to be rebalanced by itself.")] = False,
+    enable: Annotated[bool, typer.Option("--enable", help="Rebalance it by itself.")] = False,
     allocate: Annotated[
         list[str] | None, typer.Option(help="Money of the account's unallocated book, such as EUR=3000.")
     ] = None,
@@ -116,7 +117,7 @@ def list_portfolios(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             d["account"],
             _shown(d["weights"]),
             d["interval"],
-            "yes" if d["enabled"] else "no",
+            "paused" if d["paused_at"] else "yes" if d["enabled"] else "no",
             minute(d["last_rebalanced_at"]),
             minute(d["next_rebalance_at"]),
         )
@@ -124,6 +125,9 @@ def list_portfolios(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     )
     columns = ("name", "account", "weights", "interval", "enabled", "last rebalanced", "next due")
     print_table("Portfolios", columns, rows)
+    for paused in (d for d in documents if d["paused_at"]):
+        say(f"PAUSED: {paused['name']}: {paused['paused_reason']}")
+        say(f"  let it go on with 'rebalancer portfolio resume {paused['name']}'")
 
 
 @app.command("show")
@@ -187,6 +191,20 @@ def update(
         print_json(document)
         return
     console.print(f"Portfolio {name} is updated: {', '.join(changes)}.")
+
+
+@app.command("resume")
+def resume(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Let a portfolio that was paused after too many failures be rebalanced by itself again."""
+    with open_session(data_dir) as session:
+        document = _document(session, resume_portfolio(session.ports, name))
+    if as_json:
+        print_json(document)
+        return
+    if document["enabled"]:
+        say(f"Portfolio {name} goes on; it is due at {minute(document['next_rebalance_at'])} UTC.")
+    else:
+        say(f"Portfolio {name} is not paused any more, and still not enabled.")
 
 
 @app.command("delete")
@@ -321,6 +339,8 @@ def _written(portfolio: Portfolio, account: str, book: Mapping[Any, Decimal]) ->
         "book": {c: plain(amount) for c, amount in sorted(book.items())},
         "last_rebalanced_at": moment(portfolio.last_rebalanced_at),
         "next_rebalance_at": moment(portfolio.next_rebalance_at),
+        "paused_at": moment(portfolio.paused_at),
+        "paused_reason": portfolio.paused_reason,
         "created_at": moment(portfolio.created_at),
         "updated_at": moment(portfolio.updated_at),
     }

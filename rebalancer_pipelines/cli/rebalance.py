@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.text import Text
@@ -19,7 +19,7 @@ from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, minute, money, price_notice, print_json, print_table, say
 from rebalancer_pipelines.cli.session import open_session
 from rebalancer_pipelines.cli.trading import read_stops
-from rebalancer_pipelines.domain.portfolio import Account, TradingState
+from rebalancer_pipelines.domain.portfolio import Account, Portfolio, TradingState
 from rebalancer_pipelines.domain.risk import CONFIRMABLE
 from rebalancer_pipelines.domain.values import parse_whole
 
@@ -81,21 +81,26 @@ def run(
             say(f"Rebalancing {name}: {mode.describe(account)}{waived} …")
         prepare_dagster(session)
         run_id = launch_rebalance(session, name, dry_run=dry_run, confirmed=confirmed)
-        with session.ports.transactions() as work:
-            rows = work.history.newest(portfolio.id, 5)
-            record = next((r for _, r in rows if r.dagster_run_id == run_id), None)
-            planned = work.rebalances.plan_document(record.id) if record and record.plan_hash else None
+        report_run(session.ports, portfolio, account, run_id, as_json=as_json)
+
+
+def report_run(ports: Ports, portfolio: Portfolio, account: Account, run_id: str, *, as_json: bool) -> NoReturn:
+    """Print the history row that a run has left for a portfolio; exit 0 for a success, else 1."""
+    with ports.transactions() as work:
+        rows = work.history.newest(portfolio.id, 5)
+        record = next((r for _, r in rows if r.dagster_run_id == run_id), None)
+        planned = work.rebalances.plan_document(record.id) if record and record.plan_hash else None
     if record is None:
         say(
             f"Run {run_id} has left no history row yet: an order of it waits for its fate, or it ended before it began."
         )
         say(f"See it in the Dagster UI, and 'rebalancer account review {account.name}'.")
         raise typer.Exit(1)
-    document = history_document(name, record)
+    document = history_document(portfolio.name, record)
     if as_json:
         print_json(document)
     else:
-        _print_history([document], on_paper={name: account.is_paper})
+        _print_history([document], on_paper={portfolio.name: account.is_paper})
         for order in document["orders"]:
             told = (order["side"], order["market"], order["filled_quantity"], order["reason"])
             say(f"  {order['state']:<17} {' '.join(part for part in told if part)}")

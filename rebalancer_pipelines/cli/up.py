@@ -71,6 +71,7 @@ def up(
     """Start everything and stay: database, cache, Dagster UI and daemon, and the demo. Ctrl-C stops it all."""
     pace = parse_positive(speed, field="speed") if speed is not None else None
     checked_notifier(Settings())
+    Settings().check_scheduler()
     processes_here = parse_workers(workers, field="workers") if workers is not None else None
     folder = chosen_data_dir(data_dir)
     ui = parse_ui_access(host, port, allow_host or [], read_only=read_only, auth=auth)
@@ -94,13 +95,14 @@ def up(
         try:
             # First, since it makes Dagster's tables: processes that make them side by side stumble over each other.
             close_dead_runs(session)
+            loaded = _schedules_mark(session)
             processes.start()
             _settle(session)
             if not no_demo:
                 _run_demo(session, quiet=as_json)
             processes.open_ui()
             _welcome(session, processes, seconds=time.monotonic() - started, as_json=as_json)
-            _stay(session, processes)
+            _stay(session, processes, loaded)
         except KeyboardInterrupt:
             errors.print("Stopping …")
         finally:
@@ -268,8 +270,11 @@ def _warnings(session: Session, accounts: Sequence[Account]) -> list[str]:
     return warnings
 
 
-def _stay(session: Session, processes: DagsterProcesses) -> None:
-    """Watch over everything until somebody stops it."""
+def _stay(session: Session, processes: DagsterProcesses, loaded: str | None) -> None:
+    """Watch over everything until somebody stops it.
+
+    `loaded` marks the portfolios' schedules as the code server has loaded them; once they differ, it loads them anew.
+    """
     while True:
         time.sleep(_WATCH_SECONDS)
         ended = processes.ended()
@@ -278,9 +283,29 @@ def _stay(session: Session, processes: DagsterProcesses) -> None:
                 f"Dagster's {ended} ended by itself; see {processes.logs / ended}.log and start again"
             )
         try:
-            ping(session.services.database_url)
+            stored = _schedules_mark(session)
         except DatabaseUnavailableError:
             _revive_database(session)
+            # Whoever loaded them meanwhile found none.
+            loaded = None
+            continue
+        if stored != loaded:
+            loaded = stored if _reload(processes) else loaded
+
+
+def _schedules_mark(session: Session) -> str:
+    """Changes when a portfolio is created, deleted, enabled or disabled, or gets another rhythm."""
+    with session.ports.transactions() as work:
+        return work.claims.rhythms_mark(Settings().most_schedules)
+
+
+def _reload(processes: DagsterProcesses) -> bool:
+    try:
+        processes.reload_definitions()
+    except RebalancerError as error:
+        errors.print(f"The portfolios' schedules are not shown yet: {error}", markup=False)
+        return False
+    return True
 
 
 def _revive_database(session: Session) -> None:

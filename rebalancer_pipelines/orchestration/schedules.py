@@ -45,15 +45,7 @@ def stored_rhythms(database_url: str | None) -> Sequence[Rhythm]:
 
 def portfolio_schedules(rhythms: Iterable[Rhythm], *, running: bool) -> list[dg.ScheduleDefinition]:
     """A schedule for each, named after its portfolio."""
-    made: list[dg.ScheduleDefinition] = []
-    names = set[str]()
-    for rhythm in rhythms:
-        name = f"rebalance_{rhythm.portfolio.replace('-', '_')}"
-        if name in names:
-            name = f"{name}_{rhythm.portfolio_id.hex[-8:]}"
-        names.add(name)
-        made.append(_schedule(name, rhythm, running=running))
-    return made
+    return [_schedule(_name(rhythm), rhythm, running=running) for rhythm in rhythms]
 
 
 def cron_of(rhythm: Rhythm) -> tuple[str, str]:
@@ -74,6 +66,15 @@ def cron_of(rhythm: Rhythm) -> tuple[str, str]:
         case RebalanceInterval.MONTHLY:
             days = f"{at.day} * *" if at.day <= _EVERY_MONTH_HAS else f"{_EVERY_MONTH_HAS}-31 * *"
     return f"{at.minute} {at.hour} {days}", rhythm.time_zone.key
+
+
+def _name(rhythm: Rhythm) -> str:
+    """Dagster allows no dash, so `a-b` and `a_b` must not meet: the one with an underscore carries its id.
+
+    It depends on no other portfolio, since whether somebody has stopped a schedule is stored under its name.
+    """
+    name = f"rebalance_{rhythm.portfolio.replace('-', '_')}"
+    return f"{name}_{rhythm.portfolio_id.hex[-8:]}" if "_" in rhythm.portfolio else name
 
 
 def _schedule(name: str, rhythm: Rhythm, *, running: bool) -> dg.ScheduleDefinition:

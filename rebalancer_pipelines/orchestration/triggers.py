@@ -8,11 +8,11 @@ from uuid import UUID
 
 import dagster as dg
 from cronsim import CronSim
-from dagster._core.scheduler.instigation import InstigatorStatus, InstigatorType
 
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.claim import ClaimedBatch
 from rebalancer_pipelines.orchestration.batch import BATCH_TAG
+from rebalancer_pipelines.orchestration.scheduler_state import is_running, stored_states
 from rebalancer_pipelines.orchestration.schedules import PORTFOLIO_ID_TAG
 
 MOST_BATCHES = 20
@@ -65,26 +65,25 @@ def is_time(cron: str, last_check: str | None, now: datetime) -> bool:
     return next(CronSim(cron, datetime.fromisoformat(last_check).astimezone(UTC))) <= now
 
 
+def next_check(cron: str, after: datetime) -> datetime:
+    """When the due check looks again, in UTC."""
+    return next(CronSim(cron, after.astimezone(UTC)))
+
+
 def served_portfolios(
     instance: dg.DagsterInstance, repository: dg.RepositoryDefinition | None
 ) -> tuple[set[UUID], set[UUID]]:
     """Portfolios whose own schedule runs, and those whose schedule somebody has stopped."""
     if repository is None:
         return set(), set()
-    stored = {
-        state.instigator_name: state.status
-        for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
-    }
+    stored = stored_states(instance)
     served: set[UUID] = set()
     withheld: set[UUID] = set()
     for schedule in repository.schedule_defs:
         portfolio_id = schedule.tags.get(PORTFOLIO_ID_TAG)
         if portfolio_id is None:
             continue
-        status = stored.get(schedule.name)
-        runs_by_default = schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-        is_running = status in {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE} or (
-            status is None and runs_by_default
-        )
-        (served if is_running else withheld).add(UUID(portfolio_id))
+        by_default = schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+        runs = is_running(stored.get(schedule.name), by_default=by_default)
+        (served if runs else withheld).add(UUID(portfolio_id))
     return served, withheld

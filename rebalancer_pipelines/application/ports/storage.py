@@ -198,12 +198,18 @@ class Claims(Protocol):
         """
         ...
 
-    def claim_now(self, portfolio_ids: Collection[UUID], now: datetime) -> ClaimedBatch | None:
+    def claim_now(
+        self, portfolio_ids: Collection[UUID], now: datetime, *, triggered_by: TriggeredBy
+    ) -> ClaimedBatch | None:
         """Claim portfolios whether they are due or not, as of now; those that are taken up already are left out."""
         ...
 
     def rhythms(self, limit: int) -> Sequence[Rhythm]:
         """Portfolios that rebalance by themselves, the oldest first, so many at most."""
+        ...
+
+    def rhythms_mark(self, limit: int) -> str:
+        """A short text that changes with anything of these rhythms, and with nothing else."""
         ...
 
     def of_batch(self, batch_id: UUID) -> ClaimedBatch | None:

@@ -164,6 +164,7 @@ def test_a_pause_is_told(told: Told, stored: Stored) -> None:
     (message,) = messages(stored)
     assert (message["kind"], message["subject"], message["title"]) == ("paused", "core", "core is paused")
     assert message["body"].startswith("5 failures in a row\n")
+    assert "'rebalancer portfolio resume core'" in message["body"]
 
 
 @pytest.mark.parametrize(("kinds", "urls"), [(ALL_KINDS, " "), ("paused", NOBODY)])

@@ -58,7 +58,15 @@ def test_every_rule_of_a_new_portfolio_is_kept(done: Done, account: str) -> None
         "last_rebalanced_at": None,
     }
     assert {key: created[key] for key in expected} == expected
-    assert set(created) - set(expected) == {"id", "book", "next_rebalance_at", "created_at", "updated_at"}
+    assert set(created) - set(expected) == {
+        "id",
+        "book",
+        "next_rebalance_at",
+        "paused_at",
+        "paused_reason",
+        "created_at",
+        "updated_at",
+    }
     assert done("portfolio", "show", "core") == {**created, "worth": None}
     assert done("portfolio", "list") == [created]
 

@@ -20,6 +20,7 @@ from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.free_port import free_port
 
 TOKEN = "a-token-that-only-the-webserver-learns"
+REPOSITORY = 'repositoryLocationName: "rebalancer_pipelines", repositoryName: "__repository__"'
 PROGRAM = [sys.executable, "-c", "from rebalancer_pipelines.cli.app import main; main()"]
 
 
@@ -47,6 +48,23 @@ def ask(port: int, query: str) -> Any:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())["data"]
+
+
+def schedules_shown(port: int) -> dict[str, str]:
+    """What the UI says of the portfolios' schedules."""
+    question = "... on Schedules { results { name scheduleState { status } } }"
+    answer = ask(port, f"{{ schedulesOrError(repositorySelector: {{ {REPOSITORY} }}) {{ {question} }} }}")
+    return {
+        schedule["name"]: schedule["scheduleState"]["status"]
+        for schedule in answer["schedulesOrError"].get("results", [])
+        if schedule["name"].startswith("rebalance_")
+    }
+
+
+def start_in_the_ui(port: int, schedule: str) -> None:
+    chosen = f'{REPOSITORY}, scheduleName: "{schedule}"'
+    answer = ask(port, f"mutation {{ startSchedule(scheduleSelector: {{ {chosen} }}) {{ __typename }} }}")
+    assert answer["startSchedule"]["__typename"] == "ScheduleStateResult"
 
 
 @pytest.fixture
@@ -93,10 +111,25 @@ def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
     )
     assert [run["status"] for run in answer["pipelineRunsOrError"]["results"]] == ["SUCCESS"] * 3
 
+    demo = {f"rebalance_demo_{name}": "RUNNING" for name in ("balanced", "bands", "equal")}
+    assert wait_until(lambda: schedules_shown(port) == demo, 30)
+    command("portfolio", "create", "mine", "--account", "demo", "--weights", "EUR=100", "--enable")
+    assert wait_until(lambda: schedules_shown(port) == demo | {"rebalance_mine": "RUNNING"}, 30)
+    assert command("scheduler", "stop", "mine", "demo-equal")["changed"] == ["rebalance_demo_equal", "rebalance_mine"]
+    stopped = {"rebalance_mine": "STOPPED", "rebalance_demo_equal": "STOPPED"}
+    assert schedules_shown(port) == demo | stopped
+    start_in_the_ui(port, "rebalance_demo_equal")
+    states = {one["name"]: one["running"] for one in command("scheduler", "status")["automations"]}
+    assert [name for name, runs in states.items() if not runs] == ["rebalance_mine"]
+    command("portfolio", "delete", "mine")
+    assert wait_until(lambda: schedules_shown(port) == demo, 30)
+
     postmaster = int((folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGKILL)
     assert wait_until(lambda: "it runs again" in told.read_text(), 60)
     assert command("history") == rows
+    command("portfolio", "create", "later", "--account", "demo", "--weights", "EUR=100", "--enable")
+    assert wait_until(lambda: schedules_shown(port) == demo | {"rebalance_later": "RUNNING"}, 30)
 
     assert command("down") == {"stopped": True}
     assert wait_until(lambda: process.poll() is not None, 30)

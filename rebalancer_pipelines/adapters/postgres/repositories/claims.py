@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceBatchRow, RebalanceClaimRow
@@ -114,7 +114,9 @@ class PostgresClaims:
         claims = [Claim(row.id, row.name, row.account_id, row.due_at) for row in rows]
         return ClaimedBatch(rows[0].batch_id, triggered_by, now, claims)
 
-    def claim_now(self, portfolio_ids: Collection[UUID], now: datetime) -> ClaimedBatch | None:
+    def claim_now(
+        self, portfolio_ids: Collection[UUID], now: datetime, *, triggered_by: TriggeredBy
+    ) -> ClaimedBatch | None:
         """Claim portfolios whether they are due or not; their next due times stay."""
         due = self._session.execute(
             select(
@@ -135,26 +137,22 @@ class PostgresClaims:
             )
             for row in due
         ]
-        return self.open(TriggeredBy.SENSOR, taken, now)
+        return self.open(triggered_by, taken, now)
 
     def rhythms(self, limit: int) -> Sequence[Rhythm]:
         """Portfolios that rebalance by themselves, the oldest first."""
-        rows = self._session.execute(
-            select(
-                PortfolioRow.id,
-                PortfolioRow.name,
-                PortfolioRow.rebalance_interval,
-                PortfolioRow.anchor_at,
-                PortfolioRow.time_zone,
-            )
-            .where(PortfolioRow.rebalance_enabled)
-            .order_by(PortfolioRow.created_at, PortfolioRow.id)
-            .limit(limit)
-        )
         return [
             Rhythm(row.id, row.name, RebalanceInterval(row.rebalance_interval), row.anchor_at, ZoneInfo(row.time_zone))
-            for row in rows
+            for row in self._session.execute(_rhythms(limit))
         ]
+
+    def rhythms_mark(self, limit: int) -> str:
+        """A digest of them; it is asked for every two seconds, so the database makes it."""
+        rhythms = _rhythms(limit).subquery()
+        line = func.concat_ws(" ", *rhythms.c)
+        return self._session.execute(
+            select(func.md5(func.coalesce(func.string_agg(line, aggregate_order_by(text("'|'"), rhythms.c.id)), "")))
+        ).scalar_one()
 
     def of_batch(self, batch_id: UUID) -> ClaimedBatch | None:
         """What of a batch has no outcome yet."""
@@ -217,6 +215,21 @@ class PostgresClaims:
     def database_clock(self) -> datetime:
         """The database's present."""
         return self._session.execute(select(func.clock_timestamp())).scalar_one()
+
+
+def _rhythms(limit: int) -> Select[UUID, str, str, datetime, str]:
+    return (
+        select(
+            PortfolioRow.id,
+            PortfolioRow.name,
+            PortfolioRow.rebalance_interval,
+            PortfolioRow.anchor_at,
+            PortfolioRow.time_zone,
+        )
+        .where(PortfolioRow.rebalance_enabled)
+        .order_by(PortfolioRow.created_at, PortfolioRow.id)
+        .limit(limit)
+    )
 
 
 def _open_claim() -> Select[UUID]:
