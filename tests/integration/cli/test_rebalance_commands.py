@@ -40,6 +40,8 @@ HISTORY_KEYS = {
     "orders_failed",
     "total_value_traded",
     "fees_paid",
+    "value_crossed",
+    "fees_saved",
     "orders",
     "errors",
     "triggered_by",

@@ -1,0 +1,323 @@
+"""Automation at scale: batches of due portfolios, claims out of a million, the drift watch. Ratios, all in one run.
+
+- A batch: `--portfolios` due portfolios of ten currencies on paper accounts, as one run of the Dagster job
+  `rebalance_batch` over real storage: planned, netted, executed, ledger, history, materializations and checks written.
+  Beside it one Dagster run per portfolio, each a process of its own as the default launcher starts it.
+- Claims: 100 due portfolios out of `--stored`, beside the plain scan for them and beside a round trip (`SELECT 1`).
+- Drift: one look at `--watched` portfolios with a band.
+
+    python -m benchmarks.automation [--portfolios 10000] [--accounts 50] [--stored 1000000] [--watched 10000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+from sqlalchemy import Engine, text
+
+from rebalancer_pipelines.adapters.clock import SystemClock
+from rebalancer_pipelines.adapters.embedded.services import running_database
+from rebalancer_pipelines.adapters.kill_file import KillFile
+from rebalancer_pipelines.adapters.postgres.database import open_engine
+from rebalancer_pipelines.adapters.postgres.schema import migrate
+from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.venues.paper.venue import PaperVenue
+from rebalancer_pipelines.application.claims import claim_due
+from rebalancer_pipelines.application.drift_watch import watch_drift
+from rebalancer_pipelines.application.ports import Ports
+from rebalancer_pipelines.definitions import build_definitions
+from rebalancer_pipelines.domain.claim import ClaimedBatch
+from rebalancer_pipelines.domain.market import Market, PriceMark
+from rebalancer_pipelines.domain.portfolio import Account
+from rebalancer_pipelines.domain.values import Currency
+from rebalancer_pipelines.orchestration.instance import dagster_environment, prepare_home
+from rebalancer_pipelines.orchestration.resources import Rebalancer
+
+BASES = ("BTC", "ETH", "SOL", "XRP", "LTC", "ADA", "DOT", "LINK", "UNI")
+"""Nine, and cash: ten currencies."""
+EUR = Currency("EUR")
+MIDS = dict(zip(BASES, ("60000", "2500", "140", "2", "80", "0.6", "5", "15", "8"), strict=True))
+LEAST_PER_SECOND, LEAST_RATIO, MOST_MEGABYTES = 200, 200, 500
+LEAST_CLAIM_RATIO, MOST_ROUND_TRIPS = 100, 12
+MOST_DRIFT_SECONDS = 1.0
+SINGLE_RUNS = 4
+
+
+class FixedPrices:
+    """Ten markets that stand still."""
+
+    name = "fixed"
+
+    def __init__(self) -> None:
+        self._markets = {
+            f"{base}/EUR": Market(
+                f"{base}/EUR",
+                Currency(base),
+                EUR,
+                price_increment=Decimal("0.0001"),
+                size_increment=Decimal("0.00000001"),
+                min_amount=Decimal("0.00001"),
+                min_notional=Decimal("0.5"),
+            )
+            for base in BASES
+        }
+
+    def markets(self) -> Mapping[str, Market]:
+        return self._markets
+
+    def quotes(self, symbols: Collection[str]) -> Mapping[str, PriceMark]:
+        now = datetime.now(UTC)
+        return {
+            symbol: PriceMark(symbol, mid * Decimal("0.9995"), mid * Decimal("1.0005"), self.name, now)
+            for symbol in symbols
+            for mid in [Decimal(MIDS[symbol.partition("/")[0]])]
+        }
+
+
+class PaperVenues:
+    """Every account is a paper account at fixed prices."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._prices, self._clock = engine, FixedPrices(), SystemClock()
+
+    def connect(self, account: Account) -> PaperVenue:
+        deep = Decimal(10) ** 12
+        return PaperVenue(self._engine, account.id, self._prices, self._clock, traded_value=lambda _: deep)
+
+
+@contextmanager
+def opened(database_url: str) -> Iterator[Ports]:
+    """The program's ports over fixed prices."""
+    with open_engine(database_url) as engine, tempfile.TemporaryDirectory() as folder:
+        yield Ports(
+            transactions=lambda: PostgresUnitOfWork(engine),
+            venues=PaperVenues(engine),  # type: ignore[arg-type]
+            clock=SystemClock(),
+            kill_file=KillFile(Path(folder)),
+        )
+
+
+class FixedPriceRebalancer(Rebalancer):
+    """The resource over fixed prices."""
+
+    @contextmanager
+    def ports(self) -> Iterator[Ports]:
+        with opened(self.database_url) as ports:
+            yield ports
+
+
+def furnish(database_url: str, portfolios: int, accounts: int, *, band: int | None = None) -> None:
+    """Portfolios that are due, spread over paper accounts, each with drifted holdings worth some thousands."""
+    chance = random.Random(7)
+    with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO account (name, venue, price_source, settings, reconciled_at) "
+            "SELECT 'account-' || n, 'paper', 'recorded', '{\"quote_age_seconds\": \"600\"}', now() "
+            "FROM generate_series(1, %s) n RETURNING id",
+            (accounts,),
+        )
+        account_ids = [row[0] for row in cursor.fetchall()]
+        cursor.execute(
+            "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval, next_rebalance_at, "
+            "drift_band) SELECT 'portfolio-' || n, (%s::uuid[])[1 + n %% %s], true, 'daily', "
+            "now() - interval '1 minute', %s FROM generate_series(1, %s) n RETURNING id, account_id",
+            (account_ids, accounts, band, portfolios),
+        )
+        owners = cursor.fetchall()
+        held: dict[tuple[Any, str], Decimal] = {}
+        now = datetime.now(UTC)
+        with cursor.copy("COPY target_weight (portfolio_id, currency, weight) FROM STDIN") as copy:
+            for portfolio_id, _ in owners:
+                for currency in (*BASES, "EUR"):
+                    copy.write_row((portfolio_id, currency, 10))
+        with cursor.copy(
+            "COPY ledger_entry (account_id, portfolio_id, kind, currency, amount, cause, occurred_at) FROM STDIN"
+        ) as copy:
+            for portfolio_id, account_id in owners:
+                for currency in (*BASES, "EUR"):
+                    worth = Decimal(chance.randint(50_000, 150_000)) / 100
+                    units = (worth / Decimal(MIDS.get(currency, "1"))).quantize(Decimal("0.00000001"))
+                    copy.write_row((account_id, portfolio_id, "deposit", currency, units, "benchmark", now))
+                    held[account_id, currency] = held.get((account_id, currency), Decimal(0)) + units
+        cursor.executemany(
+            "INSERT INTO paper_balance (account_id, currency, total) VALUES (%s, %s, %s)",
+            [(account_id, currency, units) for (account_id, currency), units in held.items()],
+        )
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("VACUUM ANALYZE")
+
+
+def batch(database_url: str, folder: Path, accounts: int) -> None:
+    """One batch job over all, and single runs beside it."""
+    home = prepare_home(folder, database_url)
+    os.environ.update(dagster_environment(folder, home, database_url, None))
+    singles = time_singles(database_url)
+    with opened(database_url) as ports:
+        batches = []
+        while (claimed := claim_due(ports)) is not None:
+            batches.append(claimed)
+    job = build_definitions(FixedPriceRebalancer(database_url=database_url)).resolve_job_def("rebalance_batch")
+    with dg.DagsterInstance.get() as instance:
+
+        def execute(claimed: ClaimedBatch) -> None:
+            job.execute_in_process(
+                instance=instance,
+                run_config={
+                    "ops": {"rebalance_portfolios": {"config": {"batch": str(claimed.id)}}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+            )
+
+        # One batch beforehand, so that the tables are not empty and the database knows them.
+        execute(batches[0])
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        started = time.perf_counter()
+        for claimed in batches[1:]:
+            execute(claimed)
+        seconds = time.perf_counter() - started
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE success), sum(orders_planned), sum(value_crossed), "
+            "sum(total_value_traded) FROM rebalance_history WHERE triggered_by = 'sensor'"
+        ).fetchone()
+        sent = connection.execute("SELECT count(*) FROM paper_order").fetchone()
+        told = connection.execute(
+            "SELECT count(*) FROM dagster.event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
+        ).fetchone()
+    if rows is None or sent is None or told is None or rows[0] != rows[1]:
+        raise SystemExit(f"not every portfolio was rebalanced: {rows}")
+    timed = sum(len(claimed.claims) for claimed in batches[1:])
+    rate = timed / seconds
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"batch: {timed} portfolios on {accounts} accounts in {len(batches) - 1} runs, {seconds:.1f} s")
+    print(
+        f"  {rate:.0f} portfolios/s (goal {LEAST_PER_SECOND}), peak memory {megabytes:.0f} MB (goal {MOST_MEGABYTES})"
+    )
+    print(
+        f"  {rows[2]} orders planned, {sent[0] - SINGLE_RUNS} sent; {rows[3] / rows[4]:.0%} of the traded value crossed"
+    )
+    print(f"  {told[0]} materializations")
+    print(f"one Dagster run per portfolio: {singles:.2f} s each; ratio {rate * singles:.0f} (goal {LEAST_RATIO})")
+
+
+def time_singles(database_url: str) -> float:
+    """Seconds that one run per portfolio takes, as a process of its own."""
+    program = (
+        "import sys, dagster as dg; from benchmarks.automation import FixedPriceRebalancer; "
+        "from rebalancer_pipelines.definitions import build_definitions; "
+        "job = build_definitions(FixedPriceRebalancer(database_url=sys.argv[1])).resolve_job_def('rebalance'); "
+        "instance = dg.DagsterInstance.get(); instance.add_dynamic_partitions('portfolio', [sys.argv[2]]); "
+        "job.execute_in_process(instance=instance, partition_key=sys.argv[2], "
+        "run_config={'loggers': {'console': {'config': {'log_level': 'CRITICAL'}}}})"
+    )
+    times: list[float] = []
+    for number in range(SINGLE_RUNS):
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", program, database_url, f"portfolio-{number + 1}"], check=True, capture_output=True
+        )
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def claims(database_url: str, stored: int) -> None:
+    """Claim 100 out of many."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO account (name, venue, price_source) VALUES ('claims', 'paper', 'recorded')")
+        connection.execute(
+            "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval, next_rebalance_at) "
+            "SELECT 'claimed-' || n, (SELECT id FROM account WHERE name = 'claims'), true, 'daily', "
+            "now() + (n - 20000) * interval '1 second' FROM generate_series(1, %s) n",
+            (stored,),
+        )
+        connection.execute("VACUUM ANALYZE portfolio")
+    with opened(database_url) as ports, open_engine(database_url) as engine, engine.connect() as connection:
+        round_trip = quickest(lambda: ask(engine), 200)
+        claimed = quickest(lambda: expect(claim_due(ports, limit=100)), 30)
+        connection.execute(
+            text("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off")
+        )
+        scanned = quickest(
+            lambda: connection.execute(
+                text(
+                    "SELECT id FROM portfolio WHERE rebalance_enabled AND next_rebalance_at <= now() "
+                    "ORDER BY next_rebalance_at LIMIT 100 FOR UPDATE"
+                )
+            ).all(),
+            5,
+        )
+    print(
+        f"claim of 100 out of {stored}: {claimed * 1000:.2f} ms; plain scan {scanned * 1000:.0f} ms, ratio "
+        f"{scanned / claimed:.0f} (goal {LEAST_CLAIM_RATIO}); {claimed / round_trip:.1f} round trips of SELECT 1 "
+        f"({round_trip * 1000:.2f} ms; goal {MOST_ROUND_TRIPS})"
+    )
+
+
+def drift(database_url: str, watched: int) -> None:
+    """One look at all portfolios with a band."""
+    with opened(database_url) as ports:
+        seconds = quickest(lambda: watch_drift(ports), 3)
+    print(f"drift watch of {watched} portfolios: {seconds:.2f} s (goal {MOST_DRIFT_SECONDS})")
+
+
+def ask(engine: Engine) -> None:
+    """A round trip as the program makes one: a connection of the pool, a transaction, `SELECT 1`."""
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1")).scalar()
+
+
+def expect(found: object) -> None:
+    """Something must have been found, or the figure says nothing."""
+    if found is None:
+        raise SystemExit("nothing was due")
+
+
+def quickest(act: Callable[[], object], times: int) -> float:
+    """The median of several times, in seconds."""
+    taken: list[float] = []
+    for _ in range(times):
+        started = time.perf_counter()
+        act()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--portfolios", type=int, default=10_000)
+    parser.add_argument("--accounts", type=int, default=50)
+    parser.add_argument("--stored", type=int, default=1_000_000)
+    parser.add_argument("--watched", type=int, default=10_000)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running_database(Path(folder) / "data") as url:
+        migrate(url)
+        furnish(url, chosen.portfolios, chosen.accounts)
+        batch(url, Path(folder) / "data", chosen.accounts)
+    with tempfile.TemporaryDirectory() as folder, running_database(Path(folder) / "data") as url:
+        migrate(url)
+        furnish(url, chosen.watched, chosen.accounts, band=20)
+        drift(url, chosen.watched)
+        claims(url, chosen.stored)
+
+
+if __name__ == "__main__":
+    main()
