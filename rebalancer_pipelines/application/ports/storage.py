@@ -199,7 +199,10 @@ class Claims(Protocol):
         ...
 
     def claim_now(self, portfolio_ids: Collection[UUID], now: datetime) -> ClaimedBatch | None:
-        """Claim portfolios whether they are due or not, as of now; those that are taken up already are left out."""
+        """Claim portfolios whether they are due or not, as of now.
+
+        Those that are taken up already, paused or not enabled are left out.
+        """
         ...
 
     def rhythms(self, limit: int) -> Sequence[Rhythm]:
@@ -238,6 +241,12 @@ class DriftWatch(Protocol):
         A quick look at these accounts that may name one too many and never one too few, by mid `prices` of symbols; a
         portfolio without all of its prices is left out. Paused ones, and those with an open claim, are not looked at.
         """
+        ...
+
+    def well_inside(
+        self, account_ids: Collection[UUID], prices: Mapping[str, Decimal], *, fraction: Decimal
+    ) -> Collection[UUID]:
+        """Of the `claimed` portfolios of these accounts, those that were weighed and are not `near_the_edge`."""
         ...
 
     def watched_symbols(self) -> Sequence[tuple[UUID, Collection[str]]]:

@@ -116,6 +116,7 @@ class PostgresClaims:
 
     def claim_now(self, portfolio_ids: Collection[UUID], now: datetime) -> ClaimedBatch | None:
         """Claim portfolios whether they are due or not; their next due times stay."""
+        # Whoever was paused since the caller looked is not claimed: the conditions hold for the locked rows.
         due = self._session.execute(
             select(
                 PortfolioRow.id,
@@ -124,7 +125,12 @@ class PostgresClaims:
                 PortfolioRow.anchor_at,
                 PortfolioRow.time_zone,
             )
-            .where(PortfolioRow.id.in_(portfolio_ids), ~_open_claim().exists())
+            .where(
+                PortfolioRow.id.in_(portfolio_ids),
+                PortfolioRow.rebalance_enabled,
+                PortfolioRow.paused_at.is_(None),
+                ~_open_claim().exists(),
+            )
             .order_by(PortfolioRow.name)
             .with_for_update(skip_locked=True, of=PortfolioRow)
         )
