@@ -41,9 +41,7 @@ def dues(wanted: Rhythm) -> list[datetime]:
     end = wanted.anchor_at + LENGTHS.get(wanted.interval, timedelta(days=800))
     found = [wanted.anchor_at]
     while found[-1] < end:
-        found.append(
-            next_due(wanted.interval, anchor=wanted.anchor_at, after=found[-1], zone=wanted.time_zone)
-        )
+        found.append(next_due(wanted.interval, anchor=wanted.anchor_at, after=found[-1], zone=wanted.time_zone))
     return found
 
 

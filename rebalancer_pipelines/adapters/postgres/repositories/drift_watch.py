@@ -67,10 +67,18 @@ _WEIGHED = f"""
 """Of portfolios that have all their prices: what they are `worth`, and which are `near` the edge of their band."""
 
 _NEAR_THE_EDGE = text(
-    f"{_WEIGHED} SELECT near.id, m.currency, m.units FROM near JOIN managed m USING (id) ORDER BY near.id"
+    f"""
+    {_WEIGHED}
+    SELECT near.id, m.currency, m.units FROM near JOIN managed m USING (id) ORDER BY near.id
+    """  # noqa: S608 - a constant of this module
 )
 
-_WELL_INSIDE = text(f"{_WEIGHED} SELECT id FROM worth WHERE id NOT IN (SELECT id FROM near)")
+_WELL_INSIDE = text(
+    f"""
+    {_WEIGHED}
+    SELECT id FROM worth WHERE id NOT IN (SELECT id FROM near)
+    """  # noqa: S608 - a constant of this module
+)
 
 _SYMBOLS = text(
     f"""
