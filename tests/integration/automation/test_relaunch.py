@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import dagster as dg
@@ -159,3 +161,23 @@ def test_recovery_ends_the_claim_of_a_rebalance_that_was_cut_off(
     clock.pass_time(A_WHILE)
     assert unfinished_batches(instance, timed) == []
     assert claim_due(timed) is None
+
+
+def test_two_daemons_that_find_the_same_ended_run_make_one_new_batch_of_it(
+    timed: Ports, clock: RunningClock, instance: dg.DagsterInstance, stored: Stored
+) -> None:
+    create_enabled(timed, *(f"p{n}" for n in range(5)))
+    while batch := claim_due(timed, limit=1):
+        launched(instance, batch.id, dg.DagsterRunStatus.FAILURE)
+    clock.pass_time(A_WHILE)
+    start = threading.Barrier(4)
+
+    def look(_: int) -> list[str | None]:
+        start.wait()
+        return [request.run_key for request in unfinished_batches(instance, timed)]
+
+    with ThreadPoolExecutor(4) as pool:
+        keys = [key for found in pool.map(look, range(4)) for key in found]
+    assert len(keys) == len(set(keys)) == 5
+    open_claims = stored.rows("SELECT batch_id FROM rebalance_claim WHERE finished_at IS NULL")
+    assert sorted(str(row["batch_id"]) for row in open_claims) == sorted(map(str, keys))
