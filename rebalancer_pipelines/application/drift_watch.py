@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,8 +17,8 @@ from uuid import UUID
 
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.claim import ClaimedBatch
-from rebalancer_pipelines.domain.errors import RebalancerError
-from rebalancer_pipelines.domain.market import PriceMark
+from rebalancer_pipelines.domain.errors import DeniedError, RebalancerError
+from rebalancer_pipelines.domain.market import PriceMark, check_quote
 from rebalancer_pipelines.domain.planner import has_left_band
 from rebalancer_pipelines.domain.portfolio import Account, Holding, Portfolio
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
@@ -44,18 +45,15 @@ def watch_drift(ports: Ports) -> DriftReport:
     now = ports.clock.now()
     looks, unread = _looks(ports)
     with ports.transactions() as work:
-        near: set[UUID] = set()
         outside: list[Portfolio] = []
         for look in looks:
             mids = {symbol: mark.mid for symbol, mark in look.marks.items()}
             books = dict(work.drift_watch.near_the_edge(look.account_ids, mids, fraction=BACK_INSIDE))
-            near.update(books)
             outside += [p for p in work.portfolios.by_ids(books) if _has_left(p, books[p.id], look.marks)]
+            # Whoever cannot be weighed just now, for want of a price or while it is rebalanced, stays remembered.
+            work.drift_watch.forget(work.drift_watch.well_inside(look.account_ids, mids, fraction=BACK_INSIDE))
         claimed = work.drift_watch.claimed()
         wanted = [p.id for p in outside if _has_cooled_down(p, claimed.get(p.id), now)]
-        if not unread:
-            # Those that are still near the edge stay remembered: they have not come back well inside.
-            work.drift_watch.forget([each for each in claimed if each not in near])
         batch = work.claims.claim_now(wanted, now, triggered_by=TriggeredBy.SENSOR) if wanted else None
         if batch is not None:
             work.drift_watch.remember([claim.portfolio_id for claim in batch.claims], now)
@@ -65,7 +63,7 @@ def watch_drift(ports: Ports) -> DriftReport:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Accounts whose prices come from one source, and the marks that their portfolios need."""
+    """Accounts whose prices come from one source, and the sound ones of the marks that their portfolios need."""
 
     account_ids: Sequence[UUID]
     marks: Mapping[str, PriceMark]
@@ -89,8 +87,17 @@ def _looks(ports: Ports) -> tuple[list[_Look], list[str]]:
         except RebalancerError as error:
             unread += [f"{each.name}: {error}" for each, _ in sharing]
             continue
-        looks.append(_Look([each.id for each, _ in sharing], marks))
+        looks.append(_Look([each.id for each, _ in sharing], _sound(marks)))
     return looks, unread
+
+
+def _sound(marks: Mapping[str, PriceMark]) -> dict[str, PriceMark]:
+    """Without quotes that nobody could reckon with: their portfolios are not judged, and hold up no others."""
+    sound: dict[str, PriceMark] = {}
+    for symbol, mark in marks.items():
+        with suppress(DeniedError):
+            sound[symbol] = check_quote(mark, symbol)
+    return sound
 
 
 def _has_left(portfolio: Portfolio, book: Mapping[Currency, Decimal], marks: Mapping[str, PriceMark]) -> bool:

@@ -5,16 +5,22 @@ here: what became of its orders and its history row; recovery settles those firs
 """
 
 from datetime import timedelta
+from uuid import UUID
 
 import dagster as dg
 
+from rebalancer_pipelines.application.batch.run_batch import is_left_behind
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.errors import NotFoundError
 from rebalancer_pipelines.domain.rebalance import RebalanceStatus
+from rebalancer_pipelines.orchestration.batch import BATCH_TAG
 
 _UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _PARTITION_TAG = "dagster/partition"
 _START_MARGIN = timedelta(seconds=60)
+_QUIET_MARGIN = timedelta(seconds=120)
+"""A live batch holds one of its accounts nearly all the time; this is longer than it ever takes to get to the next."""
+
 _END_MARGIN = timedelta(seconds=30)
 """A live run needs a moment between closing its rebalance and telling Dagster that it has ended."""
 
@@ -31,10 +37,12 @@ def fail_dead_runs(instance: dg.DagsterInstance, ports: Ports) -> list[str]:
 
 
 def _is_dead(ports: Ports, record: dg.RunRecord) -> bool:
+    now = ports.clock.now()
+    batch = record.dagster_run.tags.get(BATCH_TAG)
     portfolio = record.dagster_run.tags.get(_PARTITION_TAG)
     if portfolio is None:
-        return False
-    now = ports.clock.now()
+        quiet_for = now - record.update_timestamp
+        return batch is not None and quiet_for > _QUIET_MARGIN and is_left_behind(ports, UUID(batch))
     try:
         with ports.transactions() as work:
             rebalance = work.rebalances.of_run(record.dagster_run.run_id, work.portfolios.get(portfolio).id)

@@ -51,7 +51,8 @@ def portfolio_schedules(rhythms: Iterable[Rhythm], *, running: bool) -> list[dg.
 def cron_of(rhythm: Rhythm) -> tuple[str, str]:
     """The cron line that wakes a portfolio at or within a minute after its due times, and the zone it is read in.
 
-    A day that not every month has wakes it on each of the last days: it is due on one of them.
+    A day that not every month has wakes it on each of the last days, and on the first where the minute after is the
+    next day's: it is due on one of them.
     """
     zone = UTC if rhythm.interval is RebalanceInterval.HOURLY else rhythm.time_zone
     anchor = rhythm.anchor_at.astimezone(zone)
@@ -64,7 +65,8 @@ def cron_of(rhythm: Rhythm) -> tuple[str, str]:
         case RebalanceInterval.WEEKLY:
             days = f"* * {at.isoweekday() % 7}"
         case RebalanceInterval.MONTHLY:
-            days = f"{at.day} * *" if at.day <= _EVERY_MONTH_HAS else f"{_EVERY_MONTH_HAS}-31 * *"
+            last_days = f"{_EVERY_MONTH_HAS}-31" if at.day == anchor.day else f"1,{_EVERY_MONTH_HAS}-31"
+            days = f"{at.day} * *" if at.day <= _EVERY_MONTH_HAS else f"{last_days} * *"
     return f"{at.minute} {at.hour} {days}", rhythm.time_zone.key
 
 

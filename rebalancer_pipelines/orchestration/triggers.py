@@ -3,6 +3,7 @@
 Here: run requests, and the state of runs and schedules as Dagster knows it. Not here: what is due (use case `claims`).
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -43,19 +44,28 @@ def unfinished_batches(instance: dg.DagsterInstance, ports: Ports) -> list[dg.Ru
     now = ports.clock.now()
     with ports.transactions() as work:
         waiting = work.claims.waiting(now - _LAUNCH_GRACE)
+    statuses = _newest_statuses(instance, [batch_id for batch_id, _ in waiting])
     requests: list[dg.RunRequest] = []
-    for batch_id, _ in waiting[:MOST_BATCHES]:
-        runs = instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: str(batch_id)}), limit=1)
+    for batch_id, _ in waiting:
+        status = statuses.get(batch_id)
+        if status is not None and status not in _ENDED:
+            continue
         with ports.transactions() as work:
-            batch = work.claims.of_batch(batch_id)
-            if runs and runs[0].status in _ENDED:
-                batch = work.claims.move_to_new_batch(batch_id, now)
-                work.commit()
-            elif runs:
-                batch = None
+            batch = work.claims.of_batch(batch_id) if status is None else work.claims.move_to_new_batch(batch_id, now)
+            work.commit()
         if batch is not None:
             requests.append(batch_run(batch))
+        if len(requests) >= MOST_BATCHES:
+            break
     return requests
+
+
+def _newest_statuses(instance: dg.DagsterInstance, batch_ids: Sequence[UUID]) -> dict[UUID, dg.DagsterRunStatus]:
+    """What became of each batch's newest run; nothing of a batch that has none."""
+    if not batch_ids:
+        return {}
+    runs = instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: [str(batch_id) for batch_id in batch_ids]}))
+    return {UUID(run.tags[BATCH_TAG]): run.status for run in reversed(runs)}
 
 
 def is_time(cron: str, last_check: str | None, now: datetime) -> bool:

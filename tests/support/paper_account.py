@@ -16,7 +16,8 @@ def open_paper_account(
     deposits: Mapping[Currency, Decimal],
     *,
     name: str = "main",
+    prices: str = "recorded",
     settings: Mapping[str, str] | None = None,
 ) -> Account:
-    """A paper account that holds these deposits."""
-    return open_account(ports, NewAccount(name, "paper", "recorded", deposits=deposits, settings=settings or {}))
+    """A paper account that holds these deposits, at `prices` of a source by this name."""
+    return open_account(ports, NewAccount(name, "paper", prices, deposits=deposits, settings=settings or {}))

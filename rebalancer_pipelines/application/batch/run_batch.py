@@ -33,14 +33,23 @@ class BatchRequest:
 
 
 def claimed_request(ports: Ports, batch_id: UUID, dagster_run_id: str, *, dry_run: bool = False) -> BatchRequest | None:
-    """The request that a batch's open claims make; None when all have their outcome."""
+    """The request that a batch's open claims make; None when all have their outcome.
+
+    A batch may have waited: the claims of portfolios that nobody wants rebalanced by themselves any more end here.
+    """
     with ports.transactions() as work:
         batch = work.claims.of_batch(batch_id)
-    if batch is None:
-        return None
+        if batch is None:
+            return None
+        due = {claim.portfolio_id: claim.scheduled_for for claim in batch.claims}
+        if batch.triggered_by is not TriggeredBy.MANUAL:
+            for portfolio in work.portfolios.by_ids(due):
+                if not portfolio.enabled or portfolio.paused_at is not None:
+                    work.claims.finish([portfolio.id], due.pop(portfolio.id), ports.clock.now())
+        work.commit()
     return BatchRequest(
-        portfolio_ids=[claim.portfolio_id for claim in batch.claims],
-        scheduled_for={claim.portfolio_id: claim.scheduled_for for claim in batch.claims},
+        portfolio_ids=list(due),
+        scheduled_for=due,
         triggered_by=batch.triggered_by,
         dagster_run_id=dagster_run_id,
         dry_run=dry_run,
@@ -52,6 +61,13 @@ def named_request(ports: Ports, names: Sequence[str], dagster_run_id: str, *, dr
     with ports.transactions() as work:
         portfolios = [work.portfolios.get(name) for name in dict.fromkeys(names)]
     return BatchRequest([p.id for p in portfolios], {}, TriggeredBy.MANUAL, dagster_run_id, dry_run)
+
+
+def is_left_behind(ports: Ports, batch_id: UUID) -> bool:
+    """Whether nobody works on a batch that has claims open: no account of theirs is held."""
+    with ports.transactions() as work:
+        batch = work.claims.of_batch(batch_id)
+        return batch is not None and not work.accounts.any_held({claim.account_id for claim in batch.claims})
 
 
 def run_batch(ports: Ports, request: BatchRequest) -> Iterator[Sequence[Outcome]]:

@@ -105,6 +105,10 @@ class Accounts(Protocol):
         """Give the lease back at once; nothing happens when it was lost."""
         ...
 
+    def any_held(self, account_ids: Collection[UUID]) -> bool:
+        """Whether the lease of one of these accounts runs, by the database's clock."""
+        ...
+
     def fence(self, lease: Lease) -> None:
         """Hold the lease's epoch until this transaction ends. Raises `LeaseLostError` when another has taken it."""
         ...
@@ -201,7 +205,10 @@ class Claims(Protocol):
     def claim_now(
         self, portfolio_ids: Collection[UUID], now: datetime, *, triggered_by: TriggeredBy
     ) -> ClaimedBatch | None:
-        """Claim portfolios whether they are due or not, as of now; those that are taken up already are left out."""
+        """Claim portfolios whether they are due or not, as of now.
+
+        Those that are taken up already are left out, and unless a person asks, those that are paused or not enabled.
+        """
         ...
 
     def rhythms(self, limit: int) -> Sequence[Rhythm]:
@@ -244,6 +251,12 @@ class DriftWatch(Protocol):
         A quick look at these accounts that may name one too many and never one too few, by mid `prices` of symbols; a
         portfolio without all of its prices is left out. Paused ones, and those with an open claim, are not looked at.
         """
+        ...
+
+    def well_inside(
+        self, account_ids: Collection[UUID], prices: Mapping[str, Decimal], *, fraction: Decimal
+    ) -> Collection[UUID]:
+        """Of the `claimed` portfolios of these accounts, those that were weighed and are not `near_the_edge`."""
         ...
 
     def watched_symbols(self) -> Sequence[tuple[UUID, Collection[str]]]:

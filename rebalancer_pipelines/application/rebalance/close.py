@@ -66,8 +66,13 @@ def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, Rebalanc
     """Store history rows, tell of them, and move the portfolios' times, claims and counts of failures with them.
 
     A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
-    that has come; one still ahead stays where the interval put it.
+    that had come when it began; a later one stays where the interval put it. The portfolios count as they are stored
+    now: one that was rescheduled during its attempt keeps the new due time, one that was deleted leaves no row.
     """
+    stored = {portfolio.id: portfolio for portfolio in work.portfolios.by_ids([p.id for p, _ in attempts])}
+    attempts = [(stored[portfolio.id], record) for portfolio, record in attempts if portfolio.id in stored]
+    if not attempts:
+        return
     work.history.add([record for _, record in attempts])
     work.portfolios.mark_rebalanced([_times(portfolio, record) for portfolio, record in attempts])
     answered = {portfolio.id: until for portfolio, record in attempts if (until := answered_until(record)) is not None}
@@ -81,10 +86,9 @@ def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, Rebalanc
 
 def _times(portfolio: Portfolio, record: RebalanceRecord) -> RebalanceTimes:
     upcoming = portfolio.next_rebalance_at
-    if upcoming is None or upcoming <= record.executed_at:
-        upcoming = next_due(
-            portfolio.interval, anchor=portfolio.anchor_at, after=record.executed_at, zone=portfolio.time_zone
-        )
+    began_at = _began_at(record)
+    if upcoming is None or upcoming <= began_at:
+        upcoming = next_due(portfolio.interval, anchor=portfolio.anchor_at, after=began_at, zone=portfolio.time_zone)
     done = record.success and not record.dry_run
     return RebalanceTimes(portfolio.id, record.executed_at if done else None, upcoming)
 
@@ -97,8 +101,11 @@ def answered_until(record: RebalanceRecord) -> datetime | None:
     """
     if record.scheduled_for is not None:
         return record.scheduled_for
-    began_at = record.executed_at - timedelta(milliseconds=record.duration_ms)
-    return began_at if record.success and not record.dry_run else None
+    return _began_at(record) if record.success and not record.dry_run else None
+
+
+def _began_at(record: RebalanceRecord) -> datetime:
+    return record.executed_at - timedelta(milliseconds=record.duration_ms)
 
 
 def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:

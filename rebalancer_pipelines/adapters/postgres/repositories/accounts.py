@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -161,6 +161,13 @@ class PostgresAccounts:
             .where(AccountRow.id == lease.account_id, AccountRow.lease_epoch == lease.epoch)
             .values(lease_until=None, lease_epoch=AccountRow.lease_epoch + 1)
         )
+
+    def any_held(self, account_ids: Collection[UUID]) -> bool:
+        """Whether the lease of one of these accounts runs."""
+        held = select(AccountRow.id).where(
+            AccountRow.id.in_(account_ids), AccountRow.lease_until > func.clock_timestamp()
+        )
+        return self._session.scalar(held.limit(1)) is not None
 
     def fence(self, lease: Lease) -> None:
         """Hold the epoch until the transaction ends: a takeover waits, a stale epoch is refused."""

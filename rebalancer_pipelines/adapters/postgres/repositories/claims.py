@@ -118,7 +118,7 @@ class PostgresClaims:
         self, portfolio_ids: Collection[UUID], now: datetime, *, triggered_by: TriggeredBy
     ) -> ClaimedBatch | None:
         """Claim portfolios whether they are due or not; their next due times stay."""
-        due = self._session.execute(
+        statement = (
             select(
                 PortfolioRow.id,
                 PortfolioRow.next_rebalance_at,
@@ -130,12 +130,15 @@ class PostgresClaims:
             .order_by(PortfolioRow.name)
             .with_for_update(skip_locked=True, of=PortfolioRow)
         )
+        if triggered_by is not TriggeredBy.MANUAL:
+            # Whoever was paused since the caller looked is not claimed: the conditions hold for the locked rows.
+            statement = statement.where(PortfolioRow.rebalance_enabled, PortfolioRow.paused_at.is_(None))
         taken = [
             (
                 Due(row.id, now, RebalanceInterval(row.rebalance_interval), row.anchor_at, ZoneInfo(row.time_zone)),
                 row.next_rebalance_at,
             )
-            for row in due
+            for row in self._session.execute(statement)
         ]
         return self.open(triggered_by, taken, now)
 

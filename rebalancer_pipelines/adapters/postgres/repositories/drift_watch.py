@@ -22,11 +22,11 @@ _WATCHED = """
         WHERE rebalance_enabled AND paused_at IS NULL AND drift_band IS NOT NULL
           AND (CAST(:accounts AS uuid[]) IS NULL OR account_id = ANY (CAST(:accounts AS uuid[])))
           AND NOT EXISTS (SELECT FROM rebalance_claim c WHERE c.portfolio_id = p.id AND c.finished_at IS NULL)
+          AND (NOT :claimed_before OR EXISTS (SELECT FROM drift_watch d WHERE d.portfolio_id = p.id))
     )
 """
 
-_NEAR_THE_EDGE = text(
-    f"""
+_WEIGHED = f"""
     WITH {_WATCHED}, price AS (
         SELECT * FROM unnest(CAST(:symbols AS text[]), CAST(:mids AS numeric[])) AS p (symbol, mid)
     ), share AS (
@@ -63,7 +63,20 @@ _NEAR_THE_EDGE = text(
         WHERE abs(m.value * 100 - m.target * worth.total) > :fraction * worth.total * CASE
             WHEN w.drift_band_kind = 'relative' THEN w.drift_band * m.target / 100 ELSE w.drift_band END
     )
+"""  # noqa: S608 - a constant of this module
+"""Of portfolios that have all their prices: what they are `worth`, and which are `near` the edge of their band."""
+
+_NEAR_THE_EDGE = text(
+    f"""
+    {_WEIGHED}
     SELECT near.id, m.currency, m.units FROM near JOIN managed m USING (id) ORDER BY near.id
+    """  # noqa: S608 - a constant of this module
+)
+
+_WELL_INSIDE = text(
+    f"""
+    {_WEIGHED}
+    SELECT id FROM worth WHERE id NOT IN (SELECT id FROM near)
     """  # noqa: S608 - a constant of this module
 )
 
@@ -89,24 +102,23 @@ class PostgresDriftWatch:
         self, account_ids: Collection[UUID], prices: Mapping[str, Decimal], *, fraction: Decimal
     ) -> Sequence[tuple[UUID, Mapping[Currency, Decimal]]]:
         """Portfolios some weight of which is further from its target than a fraction of the band."""
-        rows = self._session.execute(
-            _NEAR_THE_EDGE,
-            {
-                "accounts": list(account_ids),
-                "symbols": list(prices),
-                "mids": list(prices.values()),
-                "fraction": fraction,
-            },
-        )
+        rows = self._session.execute(_NEAR_THE_EDGE, _weights_of(account_ids, prices, fraction, claimed_before=False))
         books: dict[UUID, dict[Currency, Decimal]] = defaultdict(dict)
         for portfolio_id, currency, units in rows:
             books[portfolio_id][Currency(currency)] = units
         return list(books.items())
 
+    def well_inside(
+        self, account_ids: Collection[UUID], prices: Mapping[str, Decimal], *, fraction: Decimal
+    ) -> Collection[UUID]:
+        """Of the claimed ones, those that were weighed and stand no further from any target than that."""
+        weights = _weights_of(account_ids, prices, fraction, claimed_before=True)
+        return set(self._session.scalars(_WELL_INSIDE, weights))
+
     def watched_symbols(self) -> Sequence[tuple[UUID, Collection[str]]]:
         """Accounts that have portfolios with a band, and the markets that these need."""
         symbols: dict[UUID, list[str]] = defaultdict(list)
-        for account_id, symbol in self._session.execute(_SYMBOLS, {"accounts": None}):
+        for account_id, symbol in self._session.execute(_SYMBOLS, {"accounts": None, "claimed_before": False}):
             symbols[account_id].append(symbol)
         return list(symbols.items())
 
@@ -127,3 +139,16 @@ class PostgresDriftWatch:
     def forget(self, portfolio_ids: Collection[UUID]) -> None:
         """Drop what was noted of them."""
         self._session.execute(delete(DriftWatchRow).where(DriftWatchRow.portfolio_id.in_(portfolio_ids)))
+
+
+def _weights_of(
+    account_ids: Collection[UUID], prices: Mapping[str, Decimal], fraction: Decimal, *, claimed_before: bool
+) -> dict[str, object]:
+    """What weighing needs. `claimed_before`: only portfolios that were claimed for having left their bands."""
+    return {
+        "accounts": list(account_ids),
+        "symbols": list(prices),
+        "mids": list(prices.values()),
+        "fraction": fraction,
+        "claimed_before": claimed_before,
+    }
