@@ -126,6 +126,9 @@ class _Held:
         portfolios = [attempt.portfolio for attempt in attempts]
         symbols = sorted({s for p in portfolios for s in required_symbols(p.weights, p.valuation_currency)})
         proof = reconcile(self._ports, self._account, self._lease, self._venue)
+        # What the venue does not list any more is refused to those who need it, not to everybody.
+        markets = self._venue.markets()
+        symbols = [symbol for symbol in symbols if symbol in markets]
         self._fees = self._venue.fees(symbols)
         self._marks = self._board.read(self._account, self._venue, symbols)
         planner = AccountPlanner(
@@ -133,7 +136,7 @@ class _Held:
             self._account,
             proof,
             marks=self._marks,
-            markets=self._venue.markets(),
+            markets=markets,
             fees=self._fees,
             dry_run=self._task.dry_run,
         )
