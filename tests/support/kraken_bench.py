@@ -27,7 +27,7 @@ from rebalancer_pipelines.application.trading_control import enable_trading
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.portfolio import CredentialSource
-from rebalancer_pipelines.domain.rebalance import RebalanceRecord
+from rebalancer_pipelines.domain.rebalance import RebalanceRecord, TriggeredBy
 from rebalancer_pipelines.domain.values import Currency
 from tests.support.batches import create_sharing, rebalance_together
 from tests.support.kraken_double import Fault, KrakenDouble, kraken_double
@@ -208,10 +208,10 @@ class KrakenBench:
         open_live_account(self.ports, self.double, portfolios={}, settings=settings)
         create_sharing(self.ports, portfolios, account="kraken")
 
-    def run_together(self) -> dict[str, Outcome]:
+    def run_together(self, triggered_by: TriggeredBy = TriggeredBy.MANUAL) -> dict[str, Outcome]:
         """Rebalance all portfolios in one batch, for real money."""
         names = [row["name"] for row in self.stored.rows("SELECT name FROM portfolio ORDER BY name")]
-        return rebalance_together(self.ports, names)
+        return rebalance_together(self.ports, names, triggered_by=triggered_by)
 
     def assert_one_story_inside(self) -> None:
         """See `assert_one_story` and `netted_story`."""

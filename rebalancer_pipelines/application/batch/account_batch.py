@@ -36,7 +36,8 @@ from rebalancer_pipelines.domain.values import Currency
 
 _TOO_LITTLE = DeniedError(
     DenialReason.DUST_SKIPPED,
-    "the portfolios' money, or what they had left of it after crossing, came to less than the venue's minimum",
+    "no other portfolio could pay for what was to change hands, and what was left of it for the venue is below the "
+    "venue's minimum; the next rebalance plans it anew",
 )
 _ANSWERED = "another rebalance has answered this due time"
 _OPEN = "an order's fate is open; the row in the history follows when the venue shows what became of it"

@@ -103,12 +103,15 @@ def answered_until(record: RebalanceRecord) -> datetime | None:
 
 
 def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
-    """Pause a portfolio that has failed too often in a row by itself; a success forgives what was before it."""
+    """Pause a portfolio that has failed too often in a row by itself; a success forgives what was before it.
+
+    Orders that came to too little for the venue are no failure: nothing is wrong that pausing would stop.
+    """
     if record.success:
         if portfolio.failures_in_a_row:
             work.portfolios.forgive_failures(portfolio.id)
         return
-    if record.triggered_by not in _BY_ITSELF or portfolio.paused_at is not None:
+    if record.triggered_by not in _BY_ITSELF or portfolio.paused_at is not None or _is_dust(record):
         return
     count = work.portfolios.count_failure(portfolio.id)
     if count >= FAILURES_THAT_PAUSE:
@@ -117,6 +120,11 @@ def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceReco
         work.portfolios.pause(portfolio.id, reason, record.executed_at)
         tell_paused(work, portfolio, reason, record.executed_at)
         work.activity.add("portfolio.paused", portfolio.name, {"reason": reason}, record.executed_at)
+
+
+def _is_dust(record: RebalanceRecord) -> bool:
+    errors = record.errors or []
+    return bool(errors) and all(error["code"] == DenialReason.DUST_SKIPPED for error in errors)
 
 
 def note_errors(ports: Ports, portfolio: Portfolio, record: RebalanceRecord) -> None:

@@ -119,6 +119,8 @@ def test_nothing_is_made_or_lost_and_no_portfolio_pays_for_another(
         market = listed[str(order["symbol"])]
         assert order["quantity"] >= market.min_amount
         assert order["quantity"] % market.size_increment == 0
+        if limit is not None:
+            assert order["quantity"] * order["limit_price"] <= Decimal(limit) * Decimal("1.02"), "its limit apart"
 
 
 def assert_plans_are_those_rehearsed(rehearsed: dict[str, Outcome], outcomes: dict[str, Outcome]) -> None:

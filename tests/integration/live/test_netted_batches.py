@@ -12,6 +12,7 @@ from rebalancer_pipelines.application.batch.attempt import Outcome
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.application.review import review_account
 from rebalancer_pipelines.application.trading_control import halt, resume
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from tests.support.batches import create_sharing
 from tests.support.kraken_bench import KrakenBench, Meanwhile
 from tests.support.kraken_double import ErrorAnswer, Fault, HtmlPage, LoseRequest, LoseResponse, Status
@@ -200,3 +201,24 @@ def test_a_market_that_is_gone_is_the_problem_of_those_who_need_it(shared: Krake
     assert successes(shared.run_together()) == {**needing_it, "bitcoin": True, "still": True}
     assert shared.taken() == [BTC]
     shared.assert_one_story_inside()
+
+
+def test_who_loses_its_buyer_is_not_blamed_for_it(bench: KrakenBench) -> None:
+    """One cannot pay because its own sell was refused; the other's units stay, and it is no failure that pauses it."""
+    bench.open_shared(
+        {
+            "poor": ("ETH=0,BTC=95,EUR=5", {"ETH": "0.2"}),
+            "seller": ("BTC=0,EUR=100", {"BTC": "0.002"}),
+            "still": ("EUR=100", {"EUR": "100"}),
+        }
+    )
+    bench.double.inject("AddOrder", ErrorAnswer("EGeneral:Invalid arguments"))
+    outcomes = bench.run_together(TriggeredBy.SCHEDULER)
+    told = {name: [e["code"] for e in o.record.errors or []] for name, o in outcomes.items() if o.record}
+    assert told == {"poor": ["ORDER_REJECTED", "DUST_SKIPPED"], "seller": ["DUST_SKIPPED"], "still": []}
+    bench.assert_one_story_inside()
+    failures = bench.stored.rows("SELECT name, failures_in_a_row FROM portfolio ORDER BY name")
+    assert [row["failures_in_a_row"] for row in failures] == [1, 0, 0]
+    bench.run_together()
+    assert bench.stored.book("seller").keys() == {"EUR"}
+    bench.assert_one_story_inside()
