@@ -40,7 +40,8 @@ def portfolios(draw: st.DrawFn) -> Drawn:
     parts = draw(st.lists(st.integers(0, 24), min_size=len(CURRENCIES), max_size=len(CURRENCIES)))
     weights = {currency: part for currency, part in zip(CURRENCIES, parts, strict=True) if part}
     weights["EUR"] = 100 - sum(parts)
-    owned = {"EUR": str(draw(st.integers(0, 300_000)) * Decimal("0.01"))}
+    owned = {"EUR": str(draw(st.integers(1, 300_000)) * Decimal("0.01"))}
+    # Not nothing: the only portfolio of an account that is given nothing owns everything there.
     for currency in draw(st.lists(st.sampled_from(CURRENCIES), unique=True, max_size=3)):
         owned[currency] = f"{draw(st.integers(1, 40_000_000)) * UNITS[currency] / (1 if currency == 'BTC' else 1000):f}"
     owned = {currency: amount for currency, amount in owned.items() if Decimal(amount)}
