@@ -118,6 +118,15 @@ class PlannedRebalance:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How one attempt of a run ended: what its row in the history has of it."""
+
+    success: bool
+    orders_executed: int
+    errors: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class RebalanceRecord:
     """The row that stays in `rebalance_history`: one for every attempt, also a denied or failed one.
 

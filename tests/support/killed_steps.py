@@ -2,7 +2,8 @@
 
 A place is written like `after:SENDING:2`: before, amid or after, a step, and its number in the process. Steps are
 - commits, by what the transaction holds: `started`, `planned`, a state that an order moved to, `booked` when fills were
-  booked, `closed` with the history row;
+  booked, `closed` with the history row; in a batch also `netted` when net orders were stored, `crossed`, and `shared`
+  when a net order's fills were shared out;
 - `turn`, the commit of a nonce and of what the call adds to the counters;
 - `submit`, when an order is given to the venue's adapter, and `clearance`, the last look before it leaves: by then it
   has its turn and its nonce;
@@ -16,7 +17,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,7 +31,7 @@ from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.ports import Acknowledgement, Clearance, Clock, OrderTicket, Ports, Venue
-from rebalancer_pipelines.domain.order import Order, OrderState
+from rebalancer_pipelines.domain.order import Fill, LiquiditySide, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account
 
 NEVER = "never"
@@ -83,6 +84,9 @@ class StepwiseUnitOfWork(PostgresUnitOfWork):
         self._note(self.orders, "move", _state)
         self._note(self.orders, "add_fills", lambda _order, _account, fills: "booked" if fills else None)
         self._note(self.history, "add", lambda *_, **__: "closed")
+        self._note(self.rebalances, "add_planned", lambda *_: "planned")
+        self._note(self.orders, "add_net", lambda *_, **__: "netted")
+        self._note(self.orders, "book_parts", lambda _account, parts: _kind_of(parts))
 
     def commit(self) -> None:
         with self._steps.step(*self._holds):
@@ -98,6 +102,10 @@ class StepwiseUnitOfWork(PostgresUnitOfWork):
             return original(*arguments, **options)
 
         setattr(repository, method, noting)
+
+
+def _kind_of(parts: Sequence[tuple[Order, Fill]]) -> str:
+    return "crossed" if any(fill.liquidity_side is LiquiditySide.INTERNAL for _, fill in parts) else "shared"
 
 
 def _state(_order: Order, state: OrderState, **_: object) -> str:

@@ -20,16 +20,19 @@ from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.accounts import NewAccount, open_account
+from rebalancer_pipelines.application.batch.attempt import Outcome
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.trading_control import enable_trading
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.portfolio import CredentialSource
-from rebalancer_pipelines.domain.rebalance import RebalanceRecord
+from rebalancer_pipelines.domain.rebalance import RebalanceRecord, TriggeredBy
 from rebalancer_pipelines.domain.values import Currency
+from tests.support.batches import create_sharing, rebalance_together
 from tests.support.kraken_double import Fault, KrakenDouble, kraken_double
 from tests.support.kraken_double.gate import Gate
+from tests.support.netted_story import assert_nothing_lost_inside
 from tests.support.rebalancing import rebalance
 from tests.support.running_clock import RunningClock
 from tests.support.stored import Stored
@@ -105,11 +108,22 @@ def assert_one_story(double: KrakenDouble, stored: Stored) -> None:
         assert row["limit_price"] == order.limit
         expected = "FILLED" if order.vol_exec == order.volume else "PARTIALLY_FILLED" if order.vol_exec else "CANCELED"
         assert row["state"] == expected
-    never_taken = [row["state"] for client_id, row in rows.items() if client_id not in at_venue]
+    # What rides on a net order, or crossed inside the account, ends by what that brought, and is not at the venue.
+    inside = _traded_inside(stored)
+    never_taken = [row["state"] for client_id, row in rows.items() if client_id not in at_venue.keys() | inside]
     assert not {"FILLED", "PARTIALLY_FILLED", "CANCELED", "OPEN"} & set(never_taken)
     assert _our_fills(stored) == _their_fills(double)
     assert _ledger_sums(stored) == merged(double.balances())
     _assert_history(double, stored)
+
+
+def _traded_inside(stored: Stored) -> set[str]:
+    """Client ids of orders that were not sent themselves: they rode on a net order, or crossed."""
+    rows = stored.rows(
+        "SELECT client_order_id FROM order_intent o WHERE netted_into IS NOT NULL OR EXISTS "
+        "(SELECT 1 FROM fill WHERE fill.order_intent_id = o.id AND liquidity_side = 'internal')"
+    )
+    return {row["client_order_id"] for row in rows}
 
 
 def assert_nothing_doubled(double: KrakenDouble, stored: Stored) -> None:
@@ -126,7 +140,8 @@ def assert_nothing_doubled(double: KrakenDouble, stored: Stored) -> None:
 def _our_fills(stored: Stored) -> dict[str, tuple[Decimal, Decimal]]:
     rows = stored.rows(
         "SELECT fill.trade_id, fill.quantity, fill.price FROM fill "
-        "JOIN order_intent ON order_intent.id = order_intent_id WHERE NOT dry_run"
+        "JOIN order_intent ON order_intent.id = order_intent_id "
+        "WHERE NOT dry_run AND netted_into IS NULL AND liquidity_side <> 'internal'"
     )
     return {row["trade_id"]: (row["quantity"], row["price"]) for row in rows}
 
@@ -148,8 +163,12 @@ def _assert_history(double: KrakenDouble, stored: Stored) -> None:
             if order["client_order_id"] is not None:
                 assert order["client_order_id"] not in told
                 told[order["client_order_id"]] = order
+    net_orders = {
+        row["client_order_id"]
+        for row in stored.rows("SELECT client_order_id FROM order_intent WHERE rebalance_id IS NULL")
+    }
     for order in double.orders:
-        if order.by_hand:
+        if order.by_hand or str(order.cl_ord_id) in net_orders:
             continue
         document = told[str(order.cl_ord_id)]
         assert Decimal(document["filled_quantity"]) == order.vol_exec
@@ -178,6 +197,26 @@ class KrakenBench:
     def run(self) -> RebalanceRecord:
         """Rebalance for real money."""
         return run_live(self.ports)
+
+    def open_shared(self, portfolios: Mapping[str, tuple[str, Mapping[str, str]]], **settings: str) -> None:
+        """The account with portfolios that share it: weights, and the units that are their own.
+
+        The venue gets what they own beside the 1,000 EUR that it has, of which the rest is nobody's.
+        """
+        for currency, amount in _owned(portfolios).items():
+            self.double.deposit(currency, amount)
+        open_live_account(self.ports, self.double, portfolios={}, settings=settings)
+        create_sharing(self.ports, portfolios, account="kraken")
+
+    def run_together(self, triggered_by: TriggeredBy = TriggeredBy.MANUAL) -> dict[str, Outcome]:
+        """Rebalance all portfolios in one batch, for real money."""
+        names = [row["name"] for row in self.stored.rows("SELECT name FROM portfolio ORDER BY name")]
+        return rebalance_together(self.ports, names, triggered_by=triggered_by)
+
+    def assert_one_story_inside(self) -> None:
+        """See `assert_one_story` and `netted_story`."""
+        self.assert_one_story()
+        assert_nothing_lost_inside(self.stored)
 
     def account(self) -> dict[str, Any]:
         """The account's row."""
@@ -208,6 +247,15 @@ class KrakenBench:
         assert len(self.sent()) == len(set(self.sent()))
         assert self.stored.rows("SELECT id FROM rebalance WHERE status <> 'finished'") == []
         assert self.stored.held_leases() == []
+
+
+def _owned(portfolios: Mapping[str, tuple[str, Mapping[str, str]]]) -> dict[str, Decimal]:
+    """What portfolios own together, by currency."""
+    sums: dict[str, Decimal] = {}
+    for _, owned in portfolios.values():
+        for currency, amount in owned.items():
+            sums[currency] = sums.get(currency, Decimal(0)) + Decimal(amount)
+    return sums
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.application.review import review_account
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
+from tests.support.batches import rebalance_together
 from tests.support.killed_steps import NEVER, Steps, die, make_steps_of_requests, stepwise_ports, stop
 from tests.support.rebalancing import rebalance
 from tests.support.worker_clocks import SharedClock
@@ -190,6 +191,12 @@ def _rebalance(ports: Ports, portfolio: str, requested_at: datetime | None = Non
     return rebalance(ports, portfolio, requested_at=requested_at, confirmed=CONFIRMED)
 
 
+def _batch(ports: Ports, portfolios: list[str], dry_run: bool = False) -> dict[str, bool | None]:
+    """Rebalance together; returns of each whether it went through, None while its row has to wait."""
+    outcomes = rebalance_together(ports, portfolios, dry_run=dry_run)
+    return {name: outcome.record.success if outcome.record else None for name, outcome in outcomes.items()}
+
+
 def _recover(ports: Ports) -> list[str]:
     return recover_abandoned_accounts(ports)
 
@@ -210,6 +217,7 @@ def _review(ports: Ports, account: str) -> bool:
 
 _ACTS: dict[str, Callable[..., Any]] = {
     "rebalance": _rebalance,
+    "batch": _batch,
     "recover": _recover,
     "look": _look,
     "review": _review,

@@ -16,16 +16,16 @@ from rebalancer_pipelines.application.batch.prices import PriceBoard
 from rebalancer_pipelines.application.books import portfolio_holdings
 from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork, Venue
-from rebalancer_pipelines.application.rebalance.close import record_of, store_records
+from rebalancer_pipelines.application.rebalance.close import NEVER_SENT, note_errors, record_of, store_records
 from rebalancer_pipelines.application.rebalance.dry_run_venue import DryRunVenue
 from rebalancer_pipelines.application.rebalance.hold import hold_account
-from rebalancer_pipelines.application.rebalance.net_orders import ended_rider
+from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_simulated, ended_rider
 from rebalancer_pipelines.application.rebalance.order_run import OrderRun
 from rebalancer_pipelines.application.rebalance.quotes import Quotes
 from rebalancer_pipelines.application.rebalance.value_portfolio import weigh
 from rebalancer_pipelines.application.rebalance.wallet import Wallet
 from rebalancer_pipelines.application.reconcile import check_books, reconcile
-from rebalancer_pipelines.domain.errors import LeaseLostError
+from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, LeaseLostError
 from rebalancer_pipelines.domain.ledger import Books
 from rebalancer_pipelines.domain.market import FeeSchedule, PriceMark
 from rebalancer_pipelines.domain.order import Order, OrderState
@@ -34,7 +34,11 @@ from rebalancer_pipelines.domain.rebalance import Lease
 from rebalancer_pipelines.domain.valuation import required_symbols, value_holdings
 from rebalancer_pipelines.domain.values import Currency
 
-_NEVER_SENT = "the rebalance ended before this order was sent"
+_TOO_LITTLE = DeniedError(
+    DenialReason.DUST_SKIPPED,
+    "no other portfolio could pay for what was to change hands, and what was left of it for the venue is below the "
+    "venue's minimum; the next rebalance plans it anew",
+)
 _ANSWERED = "another rebalance has answered this due time"
 _OPEN = "an order's fate is open; the row in the history follows when the venue shows what became of it"
 
@@ -76,6 +80,8 @@ class _Held:
         self._marks: Mapping[str, PriceMark] = {}
         self._fees: FeeSchedule | None = None
         self._quantities: Mapping[UUID, Mapping[Currency, Decimal]] = {}
+        self._stopped_by: DeniedError | None = None
+        self._is_executed = False
 
     def run(self) -> list[Outcome]:
         answered = self._answered()
@@ -92,15 +98,21 @@ class _Held:
         except LeaseLostError as error:
             return [*done, *_unrecorded(attempts, error)]
         except Exception as error:  # noqa: BLE001 - nothing was sent: every portfolio gets its row
-            return [*done, *_record_refusals(self._ports, self._task, attempts, error)]
+            _fail(attempts, error)
+        else:
+            self._trade(attempts)
         try:
-            net_orders = self._execute([attempt for attempt in attempts if attempt.error is None])
-            self._see_what_followed(attempts)
+            return [*done, *self._close(attempts)]
         except Exception as error:  # noqa: BLE001 - recovery settles what was sent, and writes the rows
             return [*done, *_unrecorded(attempts, error)]
-        if any(not order.state.is_terminal for order in net_orders.values()):
-            return [*done, *(Outcome(a.portfolio.name, None, note=_OPEN, error=a.error) for a in attempts)]
-        return [*done, *self._close(attempts, net_orders)]
+
+    def _trade(self, attempts: Sequence[Attempt]) -> None:
+        """Execute what was planned and look at what followed; whatever goes wrong is every attempt's error."""
+        try:
+            if self._execute([attempt for attempt in attempts if attempt.error is None]):
+                self._see_what_followed(attempts)
+        except Exception as error:  # noqa: BLE001 - what was sent decides whether the rows can be written
+            _fail(attempts, error)
 
     def _answered(self) -> Collection[UUID]:
         """Portfolios whose due time another rebalance has answered; their claims end here."""
@@ -115,6 +127,9 @@ class _Held:
         portfolios = [attempt.portfolio for attempt in attempts]
         symbols = sorted({s for p in portfolios for s in required_symbols(p.weights, p.valuation_currency)})
         proof = reconcile(self._ports, self._account, self._lease, self._venue)
+        # What the venue does not list any more is refused to those who need it, not to everybody.
+        markets = self._venue.markets()
+        symbols = [symbol for symbol in symbols if symbol in markets]
         self._fees = self._venue.fees(symbols)
         self._marks = self._board.read(self._account, self._venue, symbols)
         planner = AccountPlanner(
@@ -122,17 +137,17 @@ class _Held:
             self._account,
             proof,
             marks=self._marks,
-            markets=self._venue.markets(),
+            markets=markets,
             fees=self._fees,
             dry_run=self._task.dry_run,
         )
         planner.plan(attempts, self._lease)
 
-    def _execute(self, attempts: Sequence[Attempt]) -> dict[UUID, Order]:
-        """Trade what was planned; returns every order that was sent itself, by its id."""
+    def _execute(self, attempts: Sequence[Attempt]) -> bool:
+        """Trade what was planned; returns whether every order's fate is known."""
         orders = [order for attempt in attempts for order in attempt.orders]
         if not orders or self._fees is None:
-            return {}
+            return True
         wallets = {
             attempt.rebalance.id: Wallet(attempt.before, self._fees, reserve=attempt.reserve) for attempt in attempts
         }
@@ -150,11 +165,10 @@ class _Held:
             dry_run=self._task.dry_run,
         )
         execution.execute(run, purse)
-        if run.denial is not None:
-            for attempt in attempts:
-                attempt.error = run.denial
+        self._stopped_by = run.denial
+        self._is_executed = run.stopped_by() is None
         self._quantities = {rebalance_id: wallet.quantities for rebalance_id, wallet in wallets.items()}
-        return dict(run.ended)
+        return all(order.state.is_terminal for order in run.ended.values())
 
     def _see_what_followed(self, attempts: Sequence[Attempt]) -> None:
         """Prove once more that books and venue agree, and weigh every portfolio as it is now."""
@@ -169,21 +183,25 @@ class _Held:
             if attempt.plan is None:
                 continue
             portfolio = attempt.portfolio
+            untouched = {position.currency: position.quantity for position in attempt.before}
             holdings: Holdings = (
-                {c: Holding(q, q) for c, q in self._quantities.get(attempt.rebalance.id, {}).items()}
+                {c: Holding(q, q) for c, q in self._quantities.get(attempt.rebalance.id, untouched).items()}
                 if self._task.dry_run
                 else portfolio_holdings(books.of(portfolio.id), balances)
             )
             valuation = value_holdings(portfolio.weights, portfolio.valuation_currency, holdings, self._marks)
             attempt.after = weigh(portfolio, valuation, holdings, self._marks)
 
-    def _close(self, attempts: Sequence[Attempt], sent: Mapping[UUID, Order]) -> list[Outcome]:
-        """Write what stays of all, in one transaction."""
+    def _close(self, attempts: Sequence[Attempt]) -> list[Outcome]:
+        """Write what stays of all, in one transaction; nothing while the fate of an order is open."""
         now = self._ports.clock.now()
         stored = {attempt.rebalance.id: attempt.after for attempt in attempts if attempt.plan is not None}
         with self._ports.transactions() as work:
             work.accounts.fence(self._lease)
-            orders = self._end_orders(work, list(stored), sent)
+            if not self._task.dry_run and work.orders.possibly_at_venue(self._account.id):
+                return [Outcome(a.portfolio.name, None, note=_OPEN, error=a.error) for a in attempts]
+            orders = self._end_orders(work, attempts)
+            self._blame_what_stopped(attempts, orders)
             work.rebalances.finish_together(stored, now)
             records = [
                 (
@@ -203,30 +221,49 @@ class _Held:
             ]
             store_records(work, records)
             work.commit()
+        for portfolio, record in records:
+            note_errors(self._ports, portfolio, record)
         return [
             Outcome(a.portfolio.name, record, error=a.error, before=a.before, after=a.after)
             for a, (_, record) in zip(attempts, records, strict=True)
         ]
 
-    def _end_orders(
-        self, work: UnitOfWork, rebalance_ids: Sequence[UUID], sent: Mapping[UUID, Order]
-    ) -> Mapping[UUID, list[Order]]:
+    def _end_orders(self, work: UnitOfWork, attempts: Sequence[Attempt]) -> Mapping[UUID, list[Order]]:
         """End what rode on a net order and what was never sent; returns all orders by rebalance."""
+        planned = {attempt.rebalance.id: attempt for attempt in attempts if attempt.plan is not None}
+        orders = work.orders.of_rebalances(list(planned))
+        net_orders = end_net_orders(work, self._account.id, orders, NEVER_SENT, dry_run=self._task.dry_run)
         ended: list[tuple[Order, OrderState, str | None]] = []
         by_rebalance: dict[UUID, list[Order]] = defaultdict(list)
-        for order in work.orders.of_rebalances(rebalance_ids):
+        for order in orders:
+            owner = order.rebalance_id
+            if owner is None:
+                continue
             end = None
             if order.state is OrderState.NETTED:
-                end = ended_rider(order, sent[order.netted_into] if order.netted_into else None)
-            elif order.state is OrderState.PLANNED:
-                end = (order, OrderState.VOID, _NEVER_SENT)
+                end = ended_rider(order, net_orders[order.netted_into] if order.netted_into else None)
+            elif not order.state.is_terminal:
+                end = self._end_of_unsent(order, planned[owner])
             if end is not None:
                 ended.append(end)
                 order = replace(order, state=end[1], reason=end[2] or order.reason)  # noqa: PLW2901
-            if order.rebalance_id is not None:
-                by_rebalance[order.rebalance_id].append(order)
+            by_rebalance[owner].append(order)
         work.orders.end_many(ended)
         return by_rebalance
+
+    def _end_of_unsent(self, order: Order, attempt: Attempt) -> tuple[Order, OrderState, str]:
+        if order.state is not OrderState.PLANNED:
+            return end_of_simulated(order)
+        if self._is_executed and attempt.error is None:
+            return order, OrderState.DENIED, str(_TOO_LITTLE)
+        return order, OrderState.VOID, NEVER_SENT
+
+    def _blame_what_stopped(self, attempts: Sequence[Attempt], orders: Mapping[UUID, Sequence[Order]]) -> None:
+        """What stopped the orders is the error of those portfolios whose orders it stopped."""
+        for attempt in attempts:
+            untraded = any(not order.fills for order in orders.get(attempt.rebalance.id, ()))
+            if attempt.error is None and untraded:
+                attempt.error = self._stopped_by
 
 
 def _record_refusals(
@@ -244,7 +281,14 @@ def _record_refusals(
     with ports.transactions() as work:
         store_records(work, records)
         work.commit()
+    for portfolio, record in records:
+        note_errors(ports, portfolio, record)
     return [Outcome(portfolio.name, record, error=error) for portfolio, record in records]
+
+
+def _fail(attempts: Sequence[Attempt], error: BaseException) -> None:
+    for attempt in attempts:
+        attempt.error = attempt.error or error
 
 
 def _unrecorded(attempts: Sequence[Attempt], error: BaseException) -> list[Outcome]:

@@ -105,6 +105,8 @@ class NettedExecution:
     def execute(self, run: OrderRun, purse: SharedPurse) -> None:
         """Trade; afterwards `run.ended` has what was sent, the store what it means to each order."""
         run.send([*self._alone(OrderSide.SELL), *self._net_orders(OrderSide.SELL, purse)])
+        # What crosses leaves through no desk that would look.
+        run.look_at_switches()
         if run.stopped_by() is None:
             self._cross(purse)
         run.send([*self._alone(OrderSide.BUY), *self._net_orders(OrderSide.BUY, purse)])

@@ -20,6 +20,8 @@ from rebalancer_pipelines.domain.rebalance import TriggeredBy
 SIDE_BY_SIDE = 4
 """So many accounts are worked on at the same moment; one account never twice."""
 
+_NO_ROW = "no row could be written; recovery settles what was begun"
+
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
@@ -77,8 +79,13 @@ def run_batch(ports: Ports, request: BatchRequest) -> Iterator[Sequence[Outcome]
         return
     board = PriceBoard(ports.clock)
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(tasks)), thread_name_prefix="account") as pool:
-        for done in as_completed([pool.submit(rebalance_account, ports, task, board) for task in tasks]):
-            yield done.result()
+        running = {pool.submit(rebalance_account, ports, task, board): task for task in tasks}
+        for done in as_completed(running):
+            error = done.exception()
+            if error is None:
+                yield done.result()
+            else:
+                yield [Outcome(p.name, None, note=_NO_ROW, error=error) for p in running[done].portfolios]
 
 
 def _tasks(ports: Ports, request: BatchRequest) -> list[AccountTask]:

@@ -18,6 +18,7 @@ from rebalancer_pipelines.domain.order import Fill, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Holding, Portfolio, TradingState
 from rebalancer_pipelines.domain.portfolio_day import PortfolioDay
 from rebalancer_pipelines.domain.rebalance import (
+    AttemptResult,
     Lease,
     Owner,
     PlannedRebalance,
@@ -507,8 +508,10 @@ class History(Protocol):
         """Records with their portfolio's name, newest first."""
         ...
 
-    def newest_live(self, account_id: UUID, limit: int, since: datetime | None) -> Sequence[RebalanceRecord]:
-        """Records of an account's rebalances, dry runs aside, newest first."""
+    def newest_live_runs(
+        self, account_id: UUID, limit: int, since: datetime | None
+    ) -> Sequence[Sequence[AttemptResult]]:
+        """How the attempts of an account's newest runs ended, dry runs aside, newest first."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rebalancer_pipelines.application.documents import error_document, orders_of_record
 from rebalancer_pipelines.application.notify import tell_of_record, tell_paused
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
-from rebalancer_pipelines.application.rebalance.net_orders import outcome_of_rider
+from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_simulated, ended_rider
 from rebalancer_pipelines.domain.calendar import next_due
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.market import FeeSchedule
@@ -21,6 +21,8 @@ from rebalancer_pipelines.domain.values import EXACT, ZERO, exact_sum
 
 _TRADED = frozenset({OrderState.FILLED, OrderState.PARTIALLY_FILLED})
 _BY_ITSELF = frozenset({TriggeredBy.SCHEDULER, TriggeredBy.SENSOR})
+
+NEVER_SENT = "the rebalance ended before this order was sent"
 
 FAILURES_THAT_PAUSE = 5
 """So many attempts that failed one after the other keep everything that runs by itself from a portfolio."""
@@ -38,8 +40,7 @@ def close_rebalance(ports: Ports, rebalance: Rebalance, error: BaseException | N
             if record is None:
                 raise AssertionError(f"rebalance {rebalance.id} is finished without a history row")
             return record
-        for order in work.orders.of_rebalance(rebalance.id):
-            _abandon(work, order, rebalance)
+        _abandon(work, rebalance, work.orders.of_rebalance(rebalance.id))
         portfolio = work.portfolios.by_id(rebalance.portfolio_id)
         record = record_of(
             work.rebalances.by_id(rebalance.id),
@@ -109,12 +110,15 @@ def _began_at(record: RebalanceRecord) -> datetime:
 
 
 def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
-    """Pause a portfolio that has failed too often in a row by itself; a success forgives what was before it."""
+    """Pause a portfolio that has failed too often in a row by itself; a success forgives what was before it.
+
+    Orders that came to too little for the venue are no failure: nothing is wrong that pausing would stop.
+    """
     if record.success:
         if portfolio.failures_in_a_row:
             work.portfolios.forgive_failures(portfolio.id)
         return
-    if record.triggered_by not in _BY_ITSELF or portfolio.paused_at is not None:
+    if record.triggered_by not in _BY_ITSELF or portfolio.paused_at is not None or _is_dust(record):
         return
     count = work.portfolios.count_failure(portfolio.id)
     if count >= FAILURES_THAT_PAUSE:
@@ -125,19 +129,28 @@ def count_failures(work: UnitOfWork, portfolio: Portfolio, record: RebalanceReco
         work.activity.add("portfolio.paused", portfolio.name, {"reason": reason}, record.executed_at)
 
 
+def _is_dust(record: RebalanceRecord) -> bool:
+    errors = record.errors or []
+    return bool(errors) and all(error["code"] == DenialReason.DUST_SKIPPED for error in errors)
+
+
 def note_errors(ports: Ports, portfolio: Portfolio, record: RebalanceRecord) -> None:
     """Put what went wrong where people look first."""
     for error in record.errors or []:
         ports.cache.note_error(record.executed_at, f"{portfolio.name}: {error['code']}: {error['message']}")
 
 
-def _abandon(work: UnitOfWork, order: Order, rebalance: Rebalance) -> None:
-    if order.state is OrderState.NETTED:
-        work.orders.end_many([outcome_of_rider(work, order)])
-    elif order.state is OrderState.PLANNED:
-        work.orders.move(order, OrderState.VOID, reason="the rebalance ended before this order was sent")
-    elif rebalance.dry_run and order.state is OrderState.SENDING:
-        work.orders.move(order, OrderState.REJECTED, reason="the dry run ended before this order was simulated")
+def _abandon(work: UnitOfWork, rebalance: Rebalance, orders: Sequence[Order]) -> None:
+    net_orders = end_net_orders(work, rebalance.account_id, orders, NEVER_SENT, dry_run=rebalance.dry_run)
+    ended: list[tuple[Order, OrderState, str | None]] = []
+    for order in orders:
+        if order.state is OrderState.NETTED:
+            ended.append(ended_rider(order, net_orders[order.netted_into] if order.netted_into else None))
+        elif order.state is OrderState.PLANNED:
+            ended.append((order, OrderState.VOID, NEVER_SENT))
+        elif rebalance.dry_run and not order.state.is_terminal:
+            ended.append(end_of_simulated(order))
+    work.orders.end_many(ended)
 
 
 def record_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rebalancer_pipelines.application.key_permissions import check_permissions
 from rebalancer_pipelines.application.lease import release_lease, sleep_holding, take_lease
@@ -11,7 +11,7 @@ from rebalancer_pipelines.application.rebalance.clearance import check_kill_file
 from rebalancer_pipelines.application.rebalance.recover import recover_account
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
-from rebalancer_pipelines.domain.rebalance import Lease, RebalanceRecord
+from rebalancer_pipelines.domain.rebalance import AttemptResult, Lease
 from rebalancer_pipelines.domain.risk import FAILURES_IN_A_ROW, skew_denial
 
 _FAILED = frozenset({"INTERRUPTED", "UNEXPECTED", "VENUE_UNREACHABLE", "VenueUnreachable"})
@@ -50,11 +50,11 @@ def _check_switches(ports: Ports, account: Account) -> None:
     check_kill_file(ports)
     with ports.transactions() as work:
         check_kill_switch(work)
-        newest = work.history.newest_live(account.id, FAILURES_IN_A_ROW, account.resumed_at)
+        newest = work.history.newest_live_runs(account.id, FAILURES_IN_A_ROW, account.resumed_at)
     if account.is_paper:
         return
-    if len(newest) == FAILURES_IN_A_ROW and all(_has_failed(record) for record in newest):
-        last = (newest[0].errors or [{"message": "no reason was given"}])[0]["message"]
+    if len(newest) == FAILURES_IN_A_ROW and all(_has_failed(run) for run in newest):
+        last = next((error["message"] for attempt in newest[0] for error in attempt.errors), "no reason was given")
         raise DeniedError(
             DenialReason.CIRCUIT_OPEN,
             f"the last {FAILURES_IN_A_ROW} live runs on account {account.name} failed, limit {FAILURES_IN_A_ROW} "
@@ -62,10 +62,15 @@ def _check_switches(ports: Ports, account: Account) -> None:
         )
 
 
-def _has_failed(record: RebalanceRecord) -> bool:
-    """Whether an attempt went wrong, rather than being refused before it touched anything."""
-    codes = {error["code"] for error in record.errors or []}
-    return not record.success and bool(codes & _FAILED or any(code.startswith("ORDER_") for code in codes))
+def _has_failed(run: Sequence[AttemptResult]) -> bool:
+    """Whether a run went wrong, rather than being refused before it touched anything.
+
+    A batch in which any portfolio traded as it should has not: what is wrong with the others is not the account.
+    """
+    if any(attempt.success and attempt.orders_executed for attempt in run):
+        return False
+    codes = {error["code"] for attempt in run if not attempt.success for error in attempt.errors}
+    return bool(codes & _FAILED or any(code.startswith("ORDER_") for code in codes))
 
 
 def _check_venue(account: Account, venue: Venue) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -46,20 +46,42 @@ def book_parts(work: UnitOfWork, account_id: UUID, parts: Sequence[tuple[Order, 
     work.ledger.append(entries)
 
 
-def outcome_of_rider(work: UnitOfWork, rider: Order) -> tuple[Order, OrderState, str | None]:
-    """How a NETTED order ends: by what it has traded, and with the reason why it was not more."""
-    net_order = work.orders.net_order(rider.netted_into) if rider.netted_into else None
-    return ended_rider(rider, net_order)
+def end_net_orders(
+    work: UnitOfWork, account_id: UUID, riders: Iterable[Order], reason: str, *, dry_run: bool
+) -> Mapping[UUID, Order]:
+    """The net orders that these ride on, by id; whatever was never sent of the account's becomes VOID, for this reason.
+
+    What a dry run left half-way is ended, too: no venue will ever show its end.
+    """
+    unsent = work.orders.unsent_net_orders(account_id)
+    work.orders.end_many([(order, OrderState.VOID, reason) for order in unsent])
+    found: dict[UUID, Order] = {}
+    for net_order_id in {rider.netted_into for rider in riders if rider.netted_into is not None}:
+        net_order = work.orders.net_order(net_order_id)
+        if dry_run and not net_order.state.is_terminal:
+            end = end_of_simulated(net_order)
+            work.orders.end_many([end])
+            net_order = replace(net_order, state=end[1], reason=end[2])
+        found[net_order_id] = net_order
+    return found
+
+
+def end_of_simulated(order: Order) -> tuple[Order, OrderState, str]:
+    """How an order ends that a dry run left half-way: nothing was ever sent."""
+    state = OrderState.REJECTED if order.state is OrderState.SENDING else OrderState.CANCELED
+    return order, state, "the dry run ended before this order was simulated"
 
 
 def ended_rider(rider: Order, net_order: Order | None) -> tuple[Order, OrderState, str | None]:
-    """The same, with the net order at hand; None when it had no part for the venue.
+    """How a NETTED order ends: by what it has traded, and with the reason why it was not more.
+
+    `net_order` is None when it had no part for the venue.
 
     Raises `AssertionError` while the net order may still trade.
     """
     otherwise = OrderState.VOID
     reason = "the other portfolios' orders and what was left for the venue took only a part of it"
-    if net_order is not None and net_order.state is not OrderState.PLANNED:
+    if net_order is not None:
         if not net_order.state.is_terminal:
             raise AssertionError(f"order {net_order.client_order_id} may still trade")
         # Where the net order traded without it, the rider is like an order whose rest was given up.

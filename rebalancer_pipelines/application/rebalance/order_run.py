@@ -122,6 +122,15 @@ class OrderRun:
             return
         self._send(order, fitting)
 
+    def look_at_switches(self) -> None:
+        """Set `denial` when a switch that stops orders has been thrown since the last one left."""
+        if self._dry_run or self.denial is not None:
+            return
+        try:
+            clearance_for(self._ports, self._lease)()
+        except DeniedError as denied:
+            self.denial = denied
+
     def stopped_by(self) -> str | None:
         """Why no further order leaves, if none does."""
         unresolved = next((o for o in self._ended.values() if not o.state.is_terminal), None)

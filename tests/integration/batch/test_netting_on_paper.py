@@ -79,6 +79,8 @@ def test_a_batch_again_finds_nothing_to_do(shared: Ports, stored: Stored) -> Non
     outcomes = rebalance_together(shared, list(CROSSING))
     assert [o.record.orders_planned for o in outcomes.values() if o.record] == [0, 0, 0]
     assert len(venue_orders(stored)) == sent
+    for outcome in rebalance_together(shared, list(CROSSING), dry_run=True).values():
+        assert outcome.after == outcome.before != ()
 
 
 def test_a_dry_run_moves_nothing_and_tells_the_same(shared: Ports, stored: Stored) -> None:
@@ -125,3 +127,25 @@ def test_an_account_that_is_halted_leaves_a_row_for_each(shared: Ports, stored: 
     outcomes = rebalance_together(shared, list(CROSSING))
     assert {o.record.errors[0]["code"] for o in outcomes.values() if o.record and o.record.errors} == {"ACCOUNT_HALTED"}
     assert len(stored.rows("SELECT * FROM rebalance_history")) == 3
+
+
+def test_what_is_left_below_the_venues_minimum_is_no_failure(ports: Ports, stored: Stored) -> None:
+    stored.show_recording(MORNING)
+    open_paper_account(
+        ports, {Currency("EUR"): Decimal(3000), Currency("BTC"): Decimal(1)}, settings={"max_turnover": "off"}
+    )
+    create_sharing(ports, {"still": ("EUR=100", {"EUR": "10"}), "buyer": ("BTC=50,EUR=50", {"EUR": "1000"})})
+    rehearsed = rebalance_together(ports, ["buyer"], dry_run=True)["buyer"].record
+    assert rehearsed is not None
+    wanted = Decimal(rehearsed.orders[0]["quantity"])
+    dust = Decimal("0.00004")
+    create_sharing(ports, {"seller": ("BTC=0,EUR=100", {"BTC": str(wanted + dust)})})
+
+    outcomes = rebalance_together(ports, ["buyer", "seller", "still"])
+    assert all(o.record and o.record.success for o in outcomes.values())
+    assert venue_orders(stored) == []
+    assert stored.book("seller")["BTC"] == dust
+    assert_books_equal_venue(stored)
+    again = rebalance_together(ports, ["buyer", "seller", "still"])
+    assert all(o.record and o.record.success for o in again.values()), "dust is left alone for good"
+    assert venue_orders(stored) == []

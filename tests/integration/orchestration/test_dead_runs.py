@@ -12,11 +12,14 @@ import psycopg
 import pytest
 
 from rebalancer_pipelines.adapters.clock import SystemClock
+from rebalancer_pipelines.application.claims import claim_due
+from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.close import close_rebalance
 from rebalancer_pipelines.application.rebalance.start import RebalanceRequest, start_rebalance
 from rebalancer_pipelines.definitions import build_definitions
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
+from rebalancer_pipelines.orchestration.batch import BATCH_TAG
 from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from tests.support.dagster_home import installed_instance
@@ -98,3 +101,37 @@ def test_a_run_of_a_deleted_portfolio_is_ended(ports: Ports, started_run: Callab
     with dg.DagsterInstance.ephemeral() as instance:
         run_id = started_run(instance)
         assert fail_dead_runs(instance, ports) == [run_id]
+
+
+def test_a_batch_that_nobody_works_on_is_ended_and_one_that_holds_an_account_is_not(
+    ports: Ports, furnish: Callable[..., None], ready_database: str
+) -> None:
+    furnish("core")
+    batch = claim_due(ports)
+    assert batch is not None
+    job = build_definitions(Rebalancer(database_url=ready_database)).resolve_job_def("rebalance_batch")
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(job, tags={BATCH_TAG: str(batch.id)}, status=dg.DagsterRunStatus.STARTED)
+        with ports.transactions() as work:
+            lease = work.accounts.take_lease(batch.claims[0].account_id, timedelta(minutes=10))
+            work.commit()
+        assert lease is not None
+        assert fail_dead_runs(instance, later(ports, timedelta(hours=1))) == []
+        release_lease(ports, lease)
+        assert fail_dead_runs(instance, ports) == []
+        assert fail_dead_runs(instance, later(ports, timedelta(minutes=3))) == [run.run_id]
+
+
+def test_a_batch_whose_claims_have_all_their_outcome_is_left_to_its_end(
+    ports: Ports, furnish: Callable[..., None], ready_database: str
+) -> None:
+    furnish("core")
+    batch = claim_due(ports)
+    assert batch is not None
+    with ports.transactions() as work:
+        work.claims.finish([batch.claims[0].portfolio_id], batch.claims[0].scheduled_for, ports.clock.now())
+        work.commit()
+    job = build_definitions(Rebalancer(database_url=ready_database)).resolve_job_def("rebalance_batch")
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.create_run_for_job(job, tags={BATCH_TAG: str(batch.id)}, status=dg.DagsterRunStatus.STARTED)
+        assert fail_dead_runs(instance, later(ports, timedelta(minutes=3))) == []

@@ -110,12 +110,18 @@ def test_what_really_happened_on_an_account_is_told_newest_first(transactions: T
     first = a_stored_portfolio(transactions, account, name="first")
     second = a_stored_portfolio(transactions, account, name="second")
     elsewhere = a_stored_portfolio(transactions, other, name="elsewhere")
-    oldest = a_record(first, executed_at=NOON - timedelta(days=2), success=False)
-    middle = a_record(second, executed_at=NOON - timedelta(days=1))
-    newest = a_record(first, executed_at=NOON)
-    add(transactions, newest, oldest, middle, a_record(first, dry_run=True), a_record(elsewhere))
+    errors = [{"code": "UNEXPECTED", "message": "a test"}]
+    oldest = a_record(
+        first, executed_at=NOON - timedelta(days=2), success=False, errors=errors, dagster_run_id="oldest"
+    )
+    middle = a_record(second, executed_at=NOON - timedelta(days=1), orders_executed=7, dagster_run_id="middle")
+    newest = a_record(first, executed_at=NOON, orders_executed=1, dagster_run_id="newest")
+    beside = a_record(second, executed_at=NOON, orders_executed=2, dagster_run_id="newest")
+    add(transactions, newest, beside, oldest, middle, a_record(first, dry_run=True), a_record(elsewhere))
     with transactions() as work:
-        assert work.history.newest_live(account.id, 10, None) == [newest, middle, oldest]
-        assert work.history.newest_live(account.id, 2, None) == [newest, middle]
-        assert work.history.newest_live(account.id, 10, NOON - timedelta(days=1)) == [newest, middle]
-        assert work.history.newest_live(account.id, 10, NOON + timedelta(seconds=1)) == []
+        runs = work.history.newest_live_runs(account.id, 10, None)
+        assert [{attempt.orders_executed for attempt in run} for run in runs[:2]] == [{1, 2}, {7}]
+        assert [(attempt.success, attempt.errors) for attempt in runs[2]] == [(False, errors)]
+        assert work.history.newest_live_runs(account.id, 2, None) == runs[:2]
+        assert work.history.newest_live_runs(account.id, 10, NOON - timedelta(days=1)) == runs[:2]
+        assert work.history.newest_live_runs(account.id, 10, NOON + timedelta(seconds=1)) == []

@@ -12,7 +12,10 @@ from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.copying import copy_rows
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceHistoryRow
-from rebalancer_pipelines.domain.rebalance import RebalanceRecord, TriggeredBy
+from rebalancer_pipelines.domain.rebalance import AttemptResult, RebalanceRecord, TriggeredBy
+
+_CHUNK = 200
+"""Rows that are read at once where nobody knows how many will be needed."""
 
 _FIELDS = [field.name for field in fields(RebalanceRecord)]
 
@@ -49,18 +52,28 @@ class PostgresHistory:
             statement = statement.where(RebalanceHistoryRow.portfolio_id == portfolio_id)
         return [(name, _record(row)) for name, row in self._session.execute(statement)]
 
-    def newest_live(self, account_id: UUID, limit: int, since: datetime | None) -> Sequence[RebalanceRecord]:
-        """Records of an account's rebalances, dry runs aside, newest first."""
+    def newest_live_runs(
+        self, account_id: UUID, limit: int, since: datetime | None
+    ) -> Sequence[Sequence[AttemptResult]]:
+        """How the attempts of an account's newest runs ended, dry runs aside, newest first."""
+        history = RebalanceHistoryRow
         statement = (
-            select(RebalanceHistoryRow)
+            select(history.id, history.dagster_run_id, history.success, history.orders_executed, history.errors)
             .join(PortfolioRow, PortfolioRow.id == RebalanceHistoryRow.portfolio_id)
             .where(PortfolioRow.account_id == account_id, ~RebalanceHistoryRow.dry_run)
             .order_by(RebalanceHistoryRow.executed_at.desc(), RebalanceHistoryRow.id.desc())
-            .limit(limit)
+            .execution_options(yield_per=_CHUNK)
         )
         if since is not None:
-            statement = statement.where(RebalanceHistoryRow.executed_at >= since)
-        return [_record(row) for row in self._session.scalars(statement)]
+            statement = statement.where(history.executed_at >= since)
+        runs: dict[str, list[AttemptResult]] = {}
+        with self._session.execute(statement) as rows:
+            for row in rows:
+                run = row.dagster_run_id or str(row.id)
+                if run not in runs and len(runs) == limit:
+                    break
+                runs.setdefault(run, []).append(AttemptResult(row.success, row.orders_executed, row.errors or []))
+        return list(runs.values())
 
 
 def _record(row: RebalanceHistoryRow) -> RebalanceRecord:
