@@ -33,7 +33,9 @@ def create_enabled(ports: Ports, *names: str, account: str = "main", **fields: o
 def bring_to_end(ports: Ports, batch: ClaimedBatch) -> dict[str, Outcome]:
     """Rebalance what of a batch is open, as the batch job does; returns every portfolio's outcome."""
     request = claimed_request(ports, batch.id, str(uuid4()))
-    return {outcome.portfolio: outcome for outcome in run_batch(ports, request)} if request else {}
+    if request is None:
+        return {}
+    return {outcome.portfolio: outcome for outcomes in run_batch(ports, request) for outcome in outcomes}
 
 
 def scheduled_request(batch: ClaimedBatch) -> RebalanceRequest:

@@ -255,7 +255,12 @@ def test_whoever_was_paused_after_the_look_is_not_claimed(bench: Bench, stored: 
     bench.create("core")
     stored.change("UPDATE portfolio SET paused_at = now(), paused_reason = 'a test'")
     with bench.ports.transactions() as work:
-        assert work.claims.claim_now([bench.portfolio("core").id, uuid4()], bench.clock.now()) is None
+        assert (
+            work.claims.claim_now(
+                [bench.portfolio("core").id, uuid4()], bench.clock.now(), triggered_by=TriggeredBy.SENSOR
+            )
+            is None
+        )
 
 
 @pytest.mark.parametrize(

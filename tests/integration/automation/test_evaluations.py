@@ -27,6 +27,7 @@ from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.definitions import build_definitions
 from rebalancer_pipelines.domain.portfolio import Portfolio
 from rebalancer_pipelines.orchestration.batch import BATCH_TAG
+from rebalancer_pipelines.orchestration.instance import LOCATION
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from rebalancer_pipelines.orchestration.schedules import stored_rhythms
 from rebalancer_pipelines.orchestration.sensors import sync_partitions
@@ -85,7 +86,7 @@ class Installation:
     def set_schedule(self, name: str, status: InstigatorStatus) -> None:
         """What a click on the schedule's switch stores."""
         origin = RemoteInstigatorOrigin(
-            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("rebalancer"), self._repository.name), name
+            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__"), name
         )
         state = InstigatorState(origin, InstigatorType.SCHEDULE, status, ScheduleInstigatorData("0 0 * * *"))
         self.instance.add_instigator_state(state)
@@ -166,14 +167,11 @@ def test_one_batch_shows_every_portfolio_with_its_checks_beside_one_that_fails(
     assert request.tags["rebalancer/portfolios"] == "3"
     result = installation.run(request)
     assert result.success
-    succeeded = {
-        found.partition: found.passed
-        for found in result.get_asset_check_evaluations()
-        if found.check_name == "rebalance_succeeded"
-    }
+    logged = installation.instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    verdicts = [entry.get_dagster_event().asset_check_evaluation_data for entry in logged]
+    succeeded = {found.partition: found.passed for found in verdicts if found.check_name == "rebalance_succeeded"}
     assert succeeded == {"good": True, "fine": True, "halted": False}
-    drift = [f.partition for f in result.get_asset_check_evaluations() if "drift" in f.check_name]
-    assert sorted(str(partition) for partition in drift) == ["fine", "good"]
+    assert sorted(str(found.partition) for found in verdicts if "drift" in found.check_name) == ["fine", "good"]
     asset = dg.AssetKey("rebalance_history")
     made = installation.instance.fetch_materializations(asset, limit=10).records
     assert {record.partition_key: record.run_id for record in made} == dict.fromkeys(
