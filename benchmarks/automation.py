@@ -38,7 +38,7 @@ from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from rebalancer_pipelines.adapters.venues.paper.venue import PaperVenue
-from rebalancer_pipelines.application.claims import claim_due
+from rebalancer_pipelines.application.claims import LOOK_AHEAD, claim_due
 from rebalancer_pipelines.application.drift_watch import watch_drift
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.definitions import build_definitions
@@ -171,7 +171,7 @@ def batch(database_url: str, folder: Path, accounts: int) -> None:
     singles = time_singles(database_url)
     with opened(database_url) as ports:
         batches = []
-        while (claimed := claim_due(ports)) is not None:
+        while (claimed := claim_due(ports, look_ahead=LOOK_AHEAD)) is not None:
             batches.append(claimed)
     job = build_definitions(FixedPriceRebalancer(database_url=database_url)).resolve_job_def("rebalance_batch")
     with dg.DagsterInstance.get() as instance:

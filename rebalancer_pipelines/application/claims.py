@@ -13,12 +13,15 @@ from uuid import UUID
 
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.calendar import next_due
-from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
+from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, whole_accounts
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 
-BATCH_SIZE = 5000
-"""So many portfolios go into one batch at most."""
+BATCH_SIZE = 500
+"""So many portfolios go into one batch at most: there are several, for several workers."""
+
+LOOK_AHEAD = 5000
+"""So many that are due are looked at to fill a batch with whole accounts."""
 
 SERVED_GRACE = timedelta(minutes=5)
 """How long a portfolio waits for a schedule of its own before the check of everything that is due takes it."""
@@ -28,17 +31,24 @@ MAX_SKEW = timedelta(seconds=30)
 
 
 def claim_due(
-    ports: Ports, *, limit: int = BATCH_SIZE, served: Collection[UUID] = (), withheld: Collection[UUID] = ()
+    ports: Ports,
+    *,
+    limit: int = BATCH_SIZE,
+    look_ahead: int = 0,
+    served: Collection[UUID] = (),
+    withheld: Collection[UUID] = (),
 ) -> ClaimedBatch | None:
-    """Claim what is due, the longest due first.
+    """Claim what is due, the longest due first; with `look_ahead`, whole accounts out of so many that are due.
 
     `served` have a schedule of their own and are taken only when it has missed them; the schedules of the `withheld`
     were stopped by a person, so they are not taken at all.
     """
     now = ports.clock.now()
     with ports.transactions() as work:
-        due = work.claims.lock_due(now, limit, served=served, served_until=now - SERVED_GRACE, withheld=withheld)
-        batch = work.claims.open(TriggeredBy.SENSOR, _with_next(due, now), now)
+        due = work.claims.lock_due(
+            now, max(limit, look_ahead), served=served, served_until=now - SERVED_GRACE, withheld=withheld
+        )
+        batch = work.claims.open(TriggeredBy.SENSOR, _with_next(whole_accounts(due, limit), now), now)
         work.commit()
     return batch
 

@@ -28,6 +28,7 @@ class Due:
     """A portfolio that is due, with what its next due time follows from."""
 
     portfolio_id: UUID
+    account_id: UUID
     due_at: datetime
     interval: RebalanceInterval
     anchor_at: datetime
@@ -52,3 +53,20 @@ class ClaimedBatch:
     triggered_by: TriggeredBy
     created_at: datetime
     claims: Sequence[Claim]
+
+
+def whole_accounts(due: Sequence[Due], limit: int) -> list[Due]:
+    """So many at most of those that are due, account by account, the account with the longest due first.
+
+    What one account has due stays together where it can: its portfolios trade with each other, and two runs never have
+    to wait for one account. Only an account that has more than `limit` is cut, and then it is the only one.
+    """
+    by_account: dict[UUID, list[Due]] = {}
+    for one in due:
+        by_account.setdefault(one.account_id, []).append(one)
+    chosen: list[Due] = []
+    for of_account in by_account.values():
+        if chosen and len(chosen) + len(of_account) > limit:
+            continue
+        chosen += of_account
+    return chosen[:limit]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from rebalancer_pipelines.adapters.settings import Settings
-from rebalancer_pipelines.application.claims import check_clock, claim_due
+from rebalancer_pipelines.application.claims import LOOK_AHEAD, check_clock, claim_due
 from rebalancer_pipelines.application.drift_watch import watch_drift
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs
@@ -86,7 +86,7 @@ def due_portfolios(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) 
         if not is_time(settings.check_cron, context.cursor, now):
             return dg.SensorResult(requests, cursor=context.cursor or now.isoformat())
         served, withheld = served_portfolios(context.instance, context.repository_def)
-        while (batch := claim_due(ports, served=served, withheld=withheld)) is not None:
+        while (batch := claim_due(ports, look_ahead=LOOK_AHEAD, served=served, withheld=withheld)) is not None:
             requests.append(batch_run(batch))
             if len(requests) >= MOST_BATCHES:
                 return dg.SensorResult(requests, cursor=context.cursor)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, func, or_, select, text, update
+from sqlalchemy import Row, Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
@@ -63,6 +63,7 @@ class PostgresClaims:
         statement = (
             select(
                 PortfolioRow.id,
+                PortfolioRow.account_id,
                 PortfolioRow.next_rebalance_at,
                 PortfolioRow.rebalance_interval,
                 PortfolioRow.anchor_at,
@@ -87,11 +88,7 @@ class PostgresClaims:
             statement = statement.where(is_free)
         if withheld:
             statement = statement.where(PortfolioRow.id.not_in(withheld))
-        return [
-            Due(row.id, row.next_rebalance_at, RebalanceInterval(row.rebalance_interval), row.anchor_at, zone)
-            for row in self._session.execute(statement)
-            for zone in [ZoneInfo(row.time_zone)]
-        ]
+        return [_due(row, row.next_rebalance_at) for row in self._session.execute(statement)]
 
     def open(
         self, triggered_by: TriggeredBy, taken: Sequence[tuple[Due, datetime]], now: datetime
@@ -121,6 +118,7 @@ class PostgresClaims:
         statement = (
             select(
                 PortfolioRow.id,
+                PortfolioRow.account_id,
                 PortfolioRow.next_rebalance_at,
                 PortfolioRow.rebalance_interval,
                 PortfolioRow.anchor_at,
@@ -133,13 +131,7 @@ class PostgresClaims:
         if triggered_by is not TriggeredBy.MANUAL:
             # Whoever was paused since the caller looked is not claimed: the conditions hold for the locked rows.
             statement = statement.where(PortfolioRow.rebalance_enabled, PortfolioRow.paused_at.is_(None))
-        taken = [
-            (
-                Due(row.id, now, RebalanceInterval(row.rebalance_interval), row.anchor_at, ZoneInfo(row.time_zone)),
-                row.next_rebalance_at,
-            )
-            for row in self._session.execute(statement)
-        ]
+        taken = [(_due(row, now), row.next_rebalance_at) for row in self._session.execute(statement)]
         return self.open(triggered_by, taken, now)
 
     def rhythms(self, limit: int) -> Sequence[Rhythm]:
@@ -239,6 +231,11 @@ def _open_claim() -> Select[UUID]:
     return select(RebalanceClaimRow.portfolio_id).where(
         RebalanceClaimRow.portfolio_id == PortfolioRow.id, RebalanceClaimRow.finished_at.is_(None)
     )
+
+
+def _due(row: Row[Any], due_at: datetime) -> Due:
+    interval = RebalanceInterval(row.rebalance_interval)
+    return Due(row.id, row.account_id, due_at, interval, row.anchor_at, ZoneInfo(row.time_zone))
 
 
 def _batch(batch_id: UUID, rows: Sequence[Any]) -> ClaimedBatch | None:
