@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -14,6 +15,7 @@ from psycopg import sql
 from rebalancer_pipelines.adapters.assembly import open_ports
 from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.application.ports import Ports
+from tests.support.postgres import drop_database
 from tests.support.stored import Stored
 
 pytest_plugins = ["tests.support.postgres"]
@@ -68,9 +70,9 @@ def _copy(server: str) -> Iterator[str]:
     name = f"ready_{next(_numbers)}"
     _run(server, "CREATE DATABASE {} TEMPLATE {}", name, _TEMPLATE)
     yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    _run(server, "DROP DATABASE {} WITH (FORCE)", name)
+    drop_database(server, name)
 
 
-def _run(server: str, statement: str, *names: str) -> None:
+def _run(server: str, statement: LiteralString, *names: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.services import running_database
 
 _numbers = itertools.count(1)
@@ -29,5 +30,20 @@ def database(database_server: str) -> Iterator[str]:
     with psycopg.connect(database_server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield urlunsplit(urlsplit(database_server)._replace(path=f"/{name}"))
-    with psycopg.connect(database_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    drop_database(database_server, name)
+
+
+def drop_database(server: str, name: str) -> None:
+    """Drop a database with whoever is connected to it; the server's own vacuuming may take it a moment to end."""
+    statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+
+    def dropped() -> bool:
+        try:
+            with psycopg.connect(server, autocommit=True) as connection:
+                connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            # It is vacuumed at this moment, by a process that nobody but a superuser may end.
+            return False
+        return True
+
+    assert wait_until(dropped, 30.0), f"{name} is vacuumed for ever"

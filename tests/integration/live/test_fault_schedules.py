@@ -53,8 +53,11 @@ MARKETS = {"BTC/EUR": "30000", "ETH/EUR": "2000", "SOL/EUR": "100", "XRP/EUR": "
 BY_HAND = "LTC/EUR"
 """What nobody but a person trades: a trade by hand in the market of an order of unknown fate is a person's to judge."""
 LARGEST_ORDER = Decimal(4000)
+HOLD = 20
+"""Seconds after which an order that the venue does not show was never taken; nothing is hidden for as long."""
 SETTINGS = {
-    "venue_timeout_seconds": "0.5",
+    "venue_timeout_seconds": "0.3",
+    "hold_seconds": f"{HOLD}",
     "max_order_notional": f"{LARGEST_ORDER}",
     "max_daily_notional": "off",
     "max_drawdown": "off",
@@ -155,7 +158,7 @@ def disturb(double: KrakenDouble, random: Random) -> None:
         double.inject("AddOrder", random.choice(ORDER_FAULTS)(random), after=random.randint(0, 2))
     for _ in range(random.choice([0, 0, 1, 3])):
         double.inject(random.choice(READS), random.choice(READ_FAULTS)(random), after=random.randint(0, 3))
-    double.hide_orders_for(random.choice([0, 0, 0, 5, 45, 59]))
+    double.hide_orders_for(random.choice([0, 0, 0, 5, 15, HOLD - 1]))
     double.hide_trades_for(random.choice([0, 0, 0, 1, 10]))
     double.stale_balances_for(random.choice([0, 0, 0, 2, 20]))
     double.shuffle_trades(random.random() < 0.3)
