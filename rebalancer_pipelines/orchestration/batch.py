@@ -21,7 +21,7 @@ from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.finish import finished
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.orchestration import checks
-from rebalancer_pipelines.orchestration.metadata import record_metadata
+from rebalancer_pipelines.orchestration.metadata import record_figures
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 _Item = TypeVar("_Item")
@@ -84,7 +84,7 @@ def _materialization(outcome: Outcome) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         checks.REBALANCE_SUCCEEDED.asset_key,
         partition=outcome.portfolio,
-        metadata=record_metadata(outcome.record, outcome.before, outcome.after),
+        metadata=record_figures(outcome.record),
     )
 
 

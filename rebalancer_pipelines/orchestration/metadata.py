@@ -215,6 +215,15 @@ def record_metadata(
     record: RebalanceRecord, before: Iterable[WeighedPosition], after: Iterable[WeighedPosition]
 ) -> Metadata:
     """The history row, with the weights around it."""
+    return {
+        **record_figures(record),
+        "weights_before": positions_table(before),
+        "weights_after": positions_table(after),
+    }
+
+
+def record_figures(record: RebalanceRecord) -> Metadata:
+    """The history row alone, for runs over so many portfolios that tables would take more time than the rebalances."""
     metadata: Metadata = {
         "success": record.success,
         "dry_run": record.dry_run,
@@ -228,8 +237,6 @@ def record_metadata(
         "value_crossed": figure(record.value_crossed),
         "fees_saved": figure(record.fees_saved),
         "duration_ms": record.duration_ms,
-        "weights_before": positions_table(before),
-        "weights_after": positions_table(after),
         "history_row": str(record.id),
     }
     if record.portfolio_value is not None:
