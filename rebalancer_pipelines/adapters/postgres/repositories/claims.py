@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, Select, func, or_, select, text, update
+from sqlalchemy import Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
@@ -233,7 +233,7 @@ def _open_claim() -> Select[UUID]:
     )
 
 
-def _due(row: Row[Any], due_at: datetime) -> Due:
+def _due(row: Any, due_at: datetime) -> Due:
     interval = RebalanceInterval(row.rebalance_interval)
     return Due(row.id, row.account_id, due_at, interval, row.anchor_at, ZoneInfo(row.time_zone))
 
