@@ -14,7 +14,7 @@ down: setup
 	@.venv/bin/rebalancer down
 
 test: setup
-	@.venv/bin/python -m pytest -n 4 --dist worksteal
+	@.venv/bin/python -m pytest -n 3 --dist worksteal
 
 check: setup
 	.venv/bin/ruff format --check .
