@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -44,6 +46,19 @@ def copy_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, A
             connection_invalidated=driver.closed,
             dialect=connection.dialect,
         ) from error
+
+
+def column_values(value: object) -> dict[str, Any]:
+    """The fields of a dataclass whose names are the columns of its table; what they hold is not copied.
+
+    `dataclasses.asdict` copies it all, deeply, which takes longer than to store it.
+    """
+    return {name: getattr(value, name) for name in _field_names(type(value))}
+
+
+@cache
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _written(document: Any) -> Jsonb | None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.copying import copy_rows
+from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceHistoryRow
 from rebalancer_pipelines.domain.rebalance import AttemptResult, RebalanceRecord, TriggeredBy
 
 _CHUNK = 200
 """Rows that are read at once where nobody knows how many will be needed."""
-
-_FIELDS = [field.name for field in fields(RebalanceRecord)]
 
 
 class PostgresHistory:
@@ -29,10 +26,7 @@ class PostgresHistory:
 
     def add(self, records: Sequence[RebalanceRecord]) -> None:
         """Store the records of attempts; a record's fields are the table's columns."""
-        rows = [
-            {field: getattr(record, field) for field in _FIELDS} | {"triggered_by": record.triggered_by.value}
-            for record in records
-        ]
+        rows = [{**column_values(record), "triggered_by": record.triggered_by.value} for record in records]
         copy_rows(self._session, RebalanceHistoryRow, rows)
 
     def get(self, record_id: UUID) -> RebalanceRecord | None:

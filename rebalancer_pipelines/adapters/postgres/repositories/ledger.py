@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -12,12 +11,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.copying import copy_rows
+from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
 from rebalancer_pipelines.adapters.postgres.tables import LedgerEntryRow
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry, LedgerEntryKind
 from rebalancer_pipelines.domain.values import Currency
 
-_FIELDS = [field.name for field in fields(LedgerEntry)]
 _FLOWS = [kind.value for kind in LedgerEntryKind if kind not in {LedgerEntryKind.FILL, LedgerEntryKind.FEE}]
 """Kinds that change what a book is worth by other than its own trading."""
 
@@ -31,7 +29,7 @@ class PostgresLedger:
 
     def append(self, entries: Sequence[LedgerEntry]) -> None:
         """Book entries; an entry's fields are the table's columns."""
-        rows = [{field: getattr(entry, field) for field in _FIELDS} | {"kind": entry.kind.value} for entry in entries]
+        rows = [{**column_values(entry), "kind": entry.kind.value} for entry in entries]
         copy_rows(self._session, LedgerEntryRow, rows)
 
     def booked_entry_ids(self, account_id: UUID, entry_ids: Collection[str]) -> Collection[str]:

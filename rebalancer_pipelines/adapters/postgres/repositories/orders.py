@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.copying import copy_rows
+from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
 from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
 from rebalancer_pipelines.adapters.postgres.tables import FILLS_WITHIN_ORDER, FillRow, OrderIntentRow, RebalanceRow
 from rebalancer_pipelines.domain.errors import LeaseLostError, RebalancerError
@@ -323,16 +323,7 @@ def _columns(order: Order) -> dict[str, Any]:
 
 
 def _fill_columns(fill: Fill) -> dict[str, Any]:
-    return {
-        "trade_id": fill.trade_id,
-        "quantity": fill.quantity,
-        "price": fill.price,
-        "notional": fill.notional,
-        "fee": fill.fee,
-        "fee_currency": fill.fee_currency,
-        "liquidity_side": fill.liquidity_side.value,
-        "executed_at": fill.executed_at,
-    }
+    return {**column_values(fill), "liquidity_side": fill.liquidity_side.value}
 
 
 def _order(row: Row[Any], fills: tuple[Fill, ...]) -> Order:

@@ -12,7 +12,7 @@ from sqlalchemy import DateTime, Text, Uuid, func, select, true, update
 from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session, aliased
 
-from rebalancer_pipelines.adapters.postgres.copying import copy_rows
+from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
 from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
 from rebalancer_pipelines.adapters.postgres.tables import (
     AccountBalanceRow,
@@ -22,7 +22,7 @@ from rebalancer_pipelines.adapters.postgres.tables import (
 )
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
 from rebalancer_pipelines.domain.market import PriceMark
-from rebalancer_pipelines.domain.portfolio import Holding, Portfolio
+from rebalancer_pipelines.domain.portfolio import Holding, Holdings, Portfolio
 from rebalancer_pipelines.domain.rebalance import (
     Lease,
     Owner,
@@ -172,13 +172,7 @@ class PostgresRebalances:
 
     def store_balances(self, rebalance_id: UUID, balances: Mapping[Currency, Holding]) -> None:
         """Keep the venue's balances."""
-        self._insert(
-            AccountBalanceRow,
-            [
-                {"rebalance_id": rebalance_id, "currency": currency, "total": held.total, "free": held.free}
-                for currency, held in balances.items()
-            ],
-        )
+        copy_rows(self._session, AccountBalanceRow, _balance_columns(rebalance_id, balances))
 
     def balances(self, rebalance_id: UUID) -> Mapping[Currency, Holding]:
         """The venue's balances kept."""
@@ -187,7 +181,7 @@ class PostgresRebalances:
 
     def store_prices(self, rebalance_id: UUID, marks: Sequence[PriceMark]) -> None:
         """Keep the prices that the plan rests on."""
-        self._insert(PriceMarkRow, [_mark_columns(rebalance_id, mark) for mark in marks])
+        copy_rows(self._session, PriceMarkRow, [_mark_columns(rebalance_id, mark) for mark in marks])
 
     def prices(self, rebalance_id: UUID) -> Mapping[str, PriceMark]:
         """The prices kept, by symbol."""
@@ -195,10 +189,8 @@ class PostgresRebalances:
 
     def store_positions(self, rebalance_id: UUID, phase: PositionPhase, positions: Sequence[WeighedPosition]) -> None:
         """Keep positions and weights of a phase."""
-        self._insert(
-            PortfolioPositionRow,
-            [_position_columns(rebalance_id, phase, position) for position in positions],
-        )
+        rows = [_position_columns(rebalance_id, phase, position) for position in positions]
+        copy_rows(self._session, PortfolioPositionRow, rows)
 
     def positions(self, rebalance_id: UUID, phase: PositionPhase) -> Sequence[WeighedPosition]:
         """The positions kept, by currency."""
@@ -248,11 +240,7 @@ class PostgresRebalances:
         copy_rows(
             self._session,
             AccountBalanceRow,
-            [
-                {"rebalance_id": each.rebalance.id, "currency": currency, "total": held.total, "free": held.free}
-                for each in planned
-                for currency, held in each.balances.items()
-            ],
+            [columns for each in planned for columns in _balance_columns(each.rebalance.id, each.balances)],
         )
         copy_rows(
             self._session,
@@ -325,12 +313,6 @@ class PostgresRebalances:
     def _change(self, rebalance_id: UUID, **changes: Any) -> None:
         self._session.execute(update(RebalanceRow).where(RebalanceRow.id == rebalance_id).values(**changes))
 
-    def _insert(
-        self, table: type[AccountBalanceRow | PriceMarkRow | PortfolioPositionRow], rows: list[dict[str, Any]]
-    ) -> None:
-        if rows:
-            self._session.execute(insert(table), rows)
-
 
 def _planned_columns(planned: PlannedRebalance) -> dict[str, Any]:
     rebalance = planned.rebalance
@@ -351,31 +333,19 @@ def _planned_columns(planned: PlannedRebalance) -> dict[str, Any]:
     }
 
 
+def _balance_columns(rebalance_id: UUID, balances: Holdings) -> list[dict[str, Any]]:
+    return [
+        {"rebalance_id": rebalance_id, "currency": currency, "total": held.total, "free": held.free}
+        for currency, held in balances.items()
+    ]
+
+
 def _mark_columns(rebalance_id: UUID, mark: PriceMark) -> dict[str, Any]:
-    return {
-        "rebalance_id": rebalance_id,
-        "symbol": mark.symbol,
-        "bid": mark.bid,
-        "ask": mark.ask,
-        "mid": mark.mid,
-        "source": mark.source,
-        "observed_at": mark.observed_at,
-        "recorded_at": mark.recorded_at,
-    }
+    return {**column_values(mark), "mid": mark.mid, "rebalance_id": rebalance_id}
 
 
 def _position_columns(rebalance_id: UUID, phase: PositionPhase, position: WeighedPosition) -> dict[str, Any]:
-    return {
-        "rebalance_id": rebalance_id,
-        "phase": phase.value,
-        "currency": position.currency,
-        "quantity": position.quantity,
-        "free": position.free,
-        "price": position.price,
-        "value": position.value,
-        "weight": position.weight,
-        "target": position.target,
-    }
+    return {**column_values(position), "rebalance_id": rebalance_id, "phase": phase.value}
 
 
 def _marks(rows: Iterable[PriceMarkRow]) -> dict[str, PriceMark]:
