@@ -42,6 +42,10 @@ _CLAIM = text(
 """One statement, since a claim is asked for again and again: a batch, its claims, and the next due times."""
 
 
+_BY_ITSELF = (PortfolioRow.rebalance_enabled, PortfolioRow.paused_at.is_(None))
+"""Of portfolios that may be rebalanced without a person asking for it; the index of what is due has the same."""
+
+
 class PostgresClaims:
     """Implements `ports.Claims`."""
 
@@ -61,23 +65,10 @@ class PostgresClaims:
     ) -> Sequence[Due]:
         """Lock portfolios that are due and not taken up."""
         statement = (
-            select(
-                PortfolioRow.id,
-                PortfolioRow.account_id,
-                PortfolioRow.next_rebalance_at,
-                PortfolioRow.rebalance_interval,
-                PortfolioRow.anchor_at,
-                PortfolioRow.time_zone,
-            )
-            .where(
-                PortfolioRow.rebalance_enabled,
-                PortfolioRow.paused_at.is_(None),
-                PortfolioRow.next_rebalance_at <= now,
-                ~_open_claim().exists(),
-            )
+            _not_taken_up()
+            .where(*_BY_ITSELF, PortfolioRow.next_rebalance_at <= now)
             .order_by(PortfolioRow.next_rebalance_at)
             .limit(limit)
-            .with_for_update(skip_locked=True, of=PortfolioRow)
         )
         if only is not None:
             statement = statement.where(PortfolioRow.id.in_(only))
@@ -115,22 +106,10 @@ class PostgresClaims:
         self, portfolio_ids: Collection[UUID], now: datetime, *, triggered_by: TriggeredBy
     ) -> ClaimedBatch | None:
         """Claim portfolios whether they are due or not; their next due times stay."""
-        statement = (
-            select(
-                PortfolioRow.id,
-                PortfolioRow.account_id,
-                PortfolioRow.next_rebalance_at,
-                PortfolioRow.rebalance_interval,
-                PortfolioRow.anchor_at,
-                PortfolioRow.time_zone,
-            )
-            .where(PortfolioRow.id.in_(portfolio_ids), ~_open_claim().exists())
-            .order_by(PortfolioRow.name)
-            .with_for_update(skip_locked=True, of=PortfolioRow)
-        )
+        statement = _not_taken_up().where(PortfolioRow.id.in_(portfolio_ids)).order_by(PortfolioRow.name)
         if triggered_by is not TriggeredBy.MANUAL:
             # Whoever was paused since the caller looked is not claimed: the conditions hold for the locked rows.
-            statement = statement.where(PortfolioRow.rebalance_enabled, PortfolioRow.paused_at.is_(None))
+            statement = statement.where(*_BY_ITSELF)
         taken = [(_due(row, now), row.next_rebalance_at) for row in self._session.execute(statement)]
         return self.open(triggered_by, taken, now)
 
@@ -227,9 +206,22 @@ def _rhythms(limit: int) -> Select[UUID, str, str, datetime, str]:
     )
 
 
-def _open_claim() -> Select[UUID]:
-    return select(RebalanceClaimRow.portfolio_id).where(
+def _not_taken_up() -> Select[UUID, UUID, datetime | None, str, datetime, str]:
+    """Portfolios without an open claim, each locked as it is read; those that somebody else has locked are left out."""
+    open_claim = select(RebalanceClaimRow.portfolio_id).where(
         RebalanceClaimRow.portfolio_id == PortfolioRow.id, RebalanceClaimRow.finished_at.is_(None)
+    )
+    return (
+        select(
+            PortfolioRow.id,
+            PortfolioRow.account_id,
+            PortfolioRow.next_rebalance_at,
+            PortfolioRow.rebalance_interval,
+            PortfolioRow.anchor_at,
+            PortfolioRow.time_zone,
+        )
+        .where(~open_claim.exists())
+        .with_for_update(skip_locked=True, of=PortfolioRow)
     )
 
 
