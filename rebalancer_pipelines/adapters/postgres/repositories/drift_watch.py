@@ -17,7 +17,7 @@ from rebalancer_pipelines.domain.values import Currency
 
 _WATCHED = """
     watched AS MATERIALIZED (
-        SELECT id, account_id, valuation_currency, drift_band, drift_band_kind, cash_reserve
+        SELECT id, account_id, valuation_currency, drift_band, drift_band_kind
         FROM portfolio p
         WHERE rebalance_enabled AND paused_at IS NULL AND drift_band IS NOT NULL
           AND (CAST(:accounts AS uuid[]) IS NULL OR account_id = ANY (CAST(:accounts AS uuid[])))
@@ -41,7 +41,7 @@ _WEIGHED = f"""
         SELECT portfolio_id, currency, sum(amount) AS units
         FROM ledger_entry WHERE portfolio_id IN (SELECT id FROM watched) GROUP BY portfolio_id, currency
     ), managed AS (
-        SELECT w.id, m.currency, m.target, coalesce(b.units, 0) AS units, w.valuation_currency = m.currency AS is_cash,
+        SELECT w.id, m.currency, m.target, coalesce(b.units, 0) AS units,
                coalesce(b.units, 0) * CASE WHEN w.valuation_currency = m.currency THEN 1 ELSE price.mid END AS value
         FROM watched w
         JOIN (
