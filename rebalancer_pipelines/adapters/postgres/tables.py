@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,10 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     MetaData,
@@ -27,10 +29,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBandKind
+from rebalancer_pipelines.domain.history_basis import HistoryBasis
 from rebalancer_pipelines.domain.ledger import LedgerEntryKind
 from rebalancer_pipelines.domain.notification import NotificationKind
 from rebalancer_pipelines.domain.order import LiquiditySide, OrderSide, OrderState
 from rebalancer_pipelines.domain.portfolio import TradingState
+from rebalancer_pipelines.domain.price_bar import BarOrigin, Timeframe
 from rebalancer_pipelines.domain.rebalance import PositionPhase, RebalanceStatus, TriggeredBy
 
 
@@ -49,6 +53,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
         str: Text,
         Decimal: Numeric,
+        date: Date,
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
         list[dict[str, Any]]: JSONB,
@@ -232,6 +237,7 @@ class RebalanceRow(Base):
         ),
         Index("uq_rebalance_active", "portfolio_id", unique=True, postgresql_where=text("status = 'active'")),
         Index("ix_rebalance_active_on_account", "account_id", postgresql_where=text("status = 'active'")),
+        Index("ix_rebalance_rehearsed", "portfolio_id", postgresql_where=text("triggered_by = 'backfill' AND dry_run")),
     )
 
     id: Mapped[UUID] = _id()
@@ -486,6 +492,92 @@ class RebalanceHistoryRow(Base):
     dagster_run_id: Mapped[str | None]
     value_crossed: Mapped[Decimal] = mapped_column(server_default=text("0"))
     fees_saved: Mapped[Decimal] = mapped_column(server_default=text("0"))
+
+
+class PriceBarRow(Base):
+    """What one market did in one hour or day; a missing bar is a gap, never filled. `opened_at` is the bar's start.
+
+    `origin` says where it was read: the vendored recording, the venue's bars or trades, a file of the user's, or
+    `observed`: the mids that rebalances of that day saw.
+    """
+
+    __tablename__ = "price_bar"
+    __table_args__ = (
+        _one_of("timeframe", *Timeframe),
+        _one_of("origin", *BarOrigin),
+        CheckConstraint("low > 0 AND high < 'Infinity'", name="range_valid"),
+        CheckConstraint("open BETWEEN low AND high AND close BETWEEN low AND high", name="prices_within_range"),
+        _finite("volume", ">= 0"),
+    )
+
+    price_source: Mapped[str] = mapped_column(primary_key=True)
+    symbol: Mapped[str] = mapped_column(primary_key=True)
+    timeframe: Mapped[str] = mapped_column(primary_key=True)
+    opened_at: Mapped[datetime] = mapped_column(primary_key=True)
+    open: Mapped[Decimal]
+    high: Mapped[Decimal]
+    low: Mapped[Decimal]
+    close: Mapped[Decimal]
+    volume: Mapped[Decimal | None]
+    origin: Mapped[str]
+
+
+class RehearsedDepositRow(Base):
+    """The play money that a rehearsal of a portfolio over the recorded market begins with; never in any book."""
+
+    __tablename__ = "rehearsed_deposit"
+    __table_args__ = (_finite("amount", "> 0"),)
+
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    occurred_at: Mapped[datetime] = mapped_column(primary_key=True)
+    amount: Mapped[Decimal]
+
+
+class DailyPortfolioValueRow(Base):
+    """What a portfolio's whole book was worth at a day's end (UTC), at that day's closes.
+
+    `inflow` and `outflow` are what was put in and taken out that day, both positive, at the same closes. Without a
+    close of every currency there is no value, and `missing` names those. `entry_count` is how many entries the book
+    had by then: a book that has more of them now is to be valued again.
+    """
+
+    __tablename__ = "daily_portfolio_value"
+    __table_args__ = (
+        _one_of("basis", *HistoryBasis),
+        CheckConstraint("(value IS NULL) = (missing <> '[]'::jsonb)", name="value_or_missing"),
+    )
+
+    portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
+    basis: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    valuation_currency: Mapped[str]
+    value: Mapped[Decimal | None]
+    inflow: Mapped[Decimal | None]
+    outflow: Mapped[Decimal | None]
+    missing: Mapped[list[str]] = mapped_column(server_default=text("'[]'::jsonb"))
+    entry_count: Mapped[int] = mapped_column(BigInteger)
+
+
+class DailyHoldingRow(Base):
+    """One currency of a book at a day's end: its units, and its close in valuation currency, if there is one."""
+
+    __tablename__ = "daily_holding"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portfolio_id", "basis", "day"],
+            ["daily_portfolio_value.portfolio_id", "daily_portfolio_value.basis", "daily_portfolio_value.day"],
+            name="fk_daily_holding_portfolio_id_basis_day",
+            ondelete="CASCADE",
+        ),
+    )
+
+    portfolio_id: Mapped[UUID] = mapped_column(primary_key=True)
+    basis: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    units: Mapped[Decimal]
+    price: Mapped[Decimal | None]
 
 
 class NotificationRow(Base):

@@ -21,7 +21,7 @@ from rebalancer_pipelines.adapters.postgres.schema import SchemaError, check_sch
 from rebalancer_pipelines.adapters.postgres.tables import Base
 
 _ROOT = Path(__file__).parents[3]
-_HEAD = "0003"
+_HEAD = "0004"
 _MIGRATION_LOCK = 7_214_960_331
 
 
@@ -199,7 +199,7 @@ _INDEXES = """
 """
 _COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity FROM information_schema.columns
-    WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2
+    WHERE table_schema = 'public' AND table_name NOT IN ('alembic_version', 'book_entry') ORDER BY 1, 2
 """
 
 

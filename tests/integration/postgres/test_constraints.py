@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ _OF_ORDER = {
     "limit_price": 100,
 }
 _OF_TRADE = {"trade_id": "T1", "quantity": 1, "price": 100, "fee": 0, "fee_currency": "EUR", "executed_at": NOON}
+_OF_DAY = {"portfolio_id": _ID["portfolio"], "basis": "booked", "day": NOON.date()}
 
 _ROWS: dict[str, dict[str, Any]] = {
     "account": {
@@ -131,6 +133,34 @@ _ROWS: dict[str, dict[str, Any]] = {
     "recorded_clock": {"recorded_at": NOON, "started_at": NOON, "speed": 1},
     "kill_switch": {"reason": "test", "engaged_at": NOON},
     "venue_key": {"account_id": _ID["account"]},
+    "price_bar": {
+        "price_source": "recorded",
+        "symbol": "BTC/EUR",
+        "timeframe": "1d",
+        "opened_at": NOON,
+        "open": 100,
+        "high": 102,
+        "low": 98,
+        "close": 101,
+        "volume": 1,
+        "origin": "recording",
+    },
+    "rehearsed_deposit": {
+        "portfolio_id": _ID["portfolio"],
+        "currency": "EUR",
+        "occurred_at": NOON,
+        "amount": 1,
+    },
+    "daily_portfolio_value": {
+        **_OF_DAY,
+        "valuation_currency": "EUR",
+        "value": 1,
+        "inflow": 1,
+        "outflow": 0,
+        "missing": [],
+        "entry_count": 1,
+    },
+    "daily_holding": {**_OF_DAY, "currency": "EUR", "units": 1, "price": 1},
 }
 
 
@@ -229,6 +259,16 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("kill_switch", "only_row"): (False,),
     ("venue_key", "last_nonce"): (-1,),
     ("venue_key", "rest_counter"): _NOT_AN_AMOUNT,
+    ("price_bar", "timeframe"): ("2h", "1D"),
+    ("price_bar", "origin"): ("guess",),
+    ("price_bar", "open"): (97, 103, "NaN"),
+    ("price_bar", "close"): (97, 103, "NaN"),
+    ("price_bar", "low"): (0, 101, "NaN"),
+    ("price_bar", "high"): (100, "NaN", "Infinity"),
+    ("price_bar", "volume"): _NOT_AN_AMOUNT,
+    ("rehearsed_deposit", "amount"): _NOT_A_PRICE,
+    ("daily_portfolio_value", "value"): (None,),
+    ("daily_portfolio_value", "missing"): (["BTC"],),
 }
 
 
@@ -328,6 +368,10 @@ _OTHER = uuid4()
         ("recorded_clock", {}, "pk_recorded_clock"),
         ("kill_switch", {}, "pk_kill_switch"),
         ("venue_key", {}, "pk_venue_key"),
+        ("price_bar", {}, "pk_price_bar"),
+        ("rehearsed_deposit", {}, "pk_rehearsed_deposit"),
+        ("daily_portfolio_value", {}, "pk_daily_portfolio_value"),
+        ("daily_holding", {}, "pk_daily_holding"),
         ("ledger_entry", {"currency": "BTC", "portfolio_id": None}, "uq_ledger_entry_venue_entry"),
     ],
 )
@@ -390,8 +434,9 @@ def test_orders_without_an_id_at_the_venue_are_not_taken_for_one(connection: Con
     ],
 )
 def test_nothing_refers_to_what_is_not_there(connection: Connection, table: str, column: str) -> None:
+    absent = {"basis": "rehearsed", "day": date(1999, 12, 31)}.get(column, uuid4())
     with pytest.raises(IntegrityError, match="violates foreign key constraint"):
-        change(connection, table, **{column: uuid4(), **({"netted_quantity": 1} if column == "netted_into" else {})})
+        change(connection, table, **{column: absent, **({"netted_quantity": 1} if column == "netted_into" else {})})
 
 
 def test_an_account_stays_while_a_portfolio_lives_on_it(connection: Connection) -> None:

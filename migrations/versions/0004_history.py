@@ -1,0 +1,118 @@
+"""What historical analytics need: price bars, what portfolios were worth day by day, and one view of every book.
+
+Only new tables and a view; the index on `rebalance` holds backfilled rows alone, of which there are none yet.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0004"
+down_revision: str | None = "0003"
+
+_MOMENT = sa.DateTime(timezone=True)
+
+_BOOK_ENTRY = """
+CREATE VIEW book_entry AS
+SELECT portfolio_id, 'booked' AS basis, kind, currency, amount, occurred_at, fill_id
+FROM ledger_entry
+WHERE portfolio_id IS NOT NULL
+UNION ALL
+SELECT portfolio_id, 'rehearsed', 'deposit', currency, amount, occurred_at, NULL
+FROM rehearsed_deposit
+UNION ALL
+SELECT rebalance.portfolio_id, 'rehearsed', leg.kind, leg.currency, leg.amount, fill.executed_at, fill.id
+FROM rebalance
+JOIN order_intent ON order_intent.rebalance_id = rebalance.id
+JOIN fill ON fill.order_intent_id = order_intent.id
+CROSS JOIN LATERAL (
+    VALUES
+        ('fill', order_intent.base_currency, CASE order_intent.side WHEN 'buy' THEN 1 ELSE -1 END * fill.quantity),
+        ('fill', order_intent.quote_currency, CASE order_intent.side WHEN 'buy' THEN -1 ELSE 1 END * fill.notional),
+        ('fee', fill.fee_currency, -fill.fee)
+) AS leg (kind, currency, amount)
+WHERE rebalance.triggered_by = 'backfill' AND rebalance.dry_run AND leg.amount <> 0
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "price_bar",
+        sa.Column("price_source", sa.Text(), nullable=False),
+        sa.Column("symbol", sa.Text(), nullable=False),
+        sa.Column("timeframe", sa.Text(), nullable=False),
+        sa.Column("opened_at", _MOMENT, nullable=False),
+        sa.Column("open", sa.Numeric(), nullable=False),
+        sa.Column("high", sa.Numeric(), nullable=False),
+        sa.Column("low", sa.Numeric(), nullable=False),
+        sa.Column("close", sa.Numeric(), nullable=False),
+        sa.Column("volume", sa.Numeric(), nullable=True),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.CheckConstraint("timeframe IN ('1h', '1d')", name=op.f("ck_price_bar_timeframe_known")),
+        sa.CheckConstraint(
+            "origin IN ('recording', 'venue', 'trades', 'file', 'observed')", name=op.f("ck_price_bar_origin_known")
+        ),
+        sa.CheckConstraint("low > 0 AND high < 'Infinity'", name=op.f("ck_price_bar_range_valid")),
+        sa.CheckConstraint(
+            "open BETWEEN low AND high AND close BETWEEN low AND high", name=op.f("ck_price_bar_prices_within_range")
+        ),
+        sa.CheckConstraint("volume >= 0 AND volume < 'Infinity'", name=op.f("ck_price_bar_volume_valid")),
+        sa.PrimaryKeyConstraint("price_source", "symbol", "timeframe", "opened_at", name=op.f("pk_price_bar")),
+    )
+    op.create_table(
+        "rehearsed_deposit",
+        sa.Column("portfolio_id", sa.Uuid(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("occurred_at", _MOMENT, nullable=False),
+        sa.Column("amount", sa.Numeric(), nullable=False),
+        sa.CheckConstraint("amount > 0 AND amount < 'Infinity'", name=op.f("ck_rehearsed_deposit_amount_valid")),
+        sa.ForeignKeyConstraint(
+            ["portfolio_id"], ["portfolio.id"], name=op.f("fk_rehearsed_deposit_portfolio_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("portfolio_id", "currency", "occurred_at", name=op.f("pk_rehearsed_deposit")),
+    )
+    op.create_table(
+        "daily_portfolio_value",
+        sa.Column("portfolio_id", sa.Uuid(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("valuation_currency", sa.Text(), nullable=False),
+        sa.Column("value", sa.Numeric(), nullable=True),
+        sa.Column("inflow", sa.Numeric(), nullable=True),
+        sa.Column("outflow", sa.Numeric(), nullable=True),
+        sa.Column("missing", sa.dialects.postgresql.JSONB(), server_default=sa.text("'[]'::jsonb"), nullable=False),
+        sa.Column("entry_count", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("basis IN ('booked', 'rehearsed')", name=op.f("ck_daily_portfolio_value_basis_known")),
+        sa.CheckConstraint(
+            "(value IS NULL) = (missing <> '[]'::jsonb)", name=op.f("ck_daily_portfolio_value_value_or_missing")
+        ),
+        sa.ForeignKeyConstraint(
+            ["portfolio_id"], ["portfolio.id"], name=op.f("fk_daily_portfolio_value_portfolio_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("portfolio_id", "basis", "day", name=op.f("pk_daily_portfolio_value")),
+    )
+    op.create_table(
+        "daily_holding",
+        sa.Column("portfolio_id", sa.Uuid(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("units", sa.Numeric(), nullable=False),
+        sa.Column("price", sa.Numeric(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["portfolio_id", "basis", "day"],
+            ["daily_portfolio_value.portfolio_id", "daily_portfolio_value.basis", "daily_portfolio_value.day"],
+            name=op.f("fk_daily_holding_portfolio_id_basis_day"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("portfolio_id", "basis", "day", "currency", name=op.f("pk_daily_holding")),
+    )
+    op.create_index(
+        "ix_rebalance_rehearsed",
+        "rebalance",
+        ["portfolio_id"],
+        unique=False,
+        postgresql_where=sa.text("triggered_by = 'backfill' AND dry_run"),
+    )
+    op.execute(_BOOK_ENTRY)

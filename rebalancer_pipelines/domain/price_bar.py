@@ -1,0 +1,53 @@
+"""Price bars: what a market did in an hour or a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Timeframe(StrEnum):
+    """How long a bar is; bars start at full hours and at midnight, in UTC."""
+
+    HOUR = "1h"
+    DAY = "1d"
+
+    @property
+    def length(self) -> timedelta:
+        """From a bar's start to its end."""
+        return timedelta(hours=1) if self is Timeframe.HOUR else timedelta(days=1)
+
+
+class BarOrigin(StrEnum):
+    """Where a bar was read.
+
+    The vendored RECORDING; a VENUE's own bars, or its TRADES; a FILE of the user's; OBSERVED: the mids that rebalances
+    have seen, where nobody offers bars.
+    """
+
+    RECORDING = "recording"
+    VENUE = "venue"
+    TRADES = "trades"
+    FILE = "file"
+    OBSERVED = "observed"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBar:
+    """One bar of one market of a price source, unique by the first four; prices in quote currency per unit of base.
+
+    `volume` is in units of the base currency; None when the origin does not tell.
+    """
+
+    price_source: str
+    symbol: str
+    timeframe: Timeframe
+    opened_at: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None
+    origin: BarOrigin
