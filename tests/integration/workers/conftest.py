@@ -15,9 +15,11 @@ from rebalancer_pipelines.adapters.embedded.services import running_services
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.definitions import defs
+from rebalancer_pipelines.domain.claim import ClaimedBatch
 from rebalancer_pipelines.domain.values import Currency
 from rebalancer_pipelines.orchestration.run_queue import RUN_TASK, queue_app, queue_name
 from rebalancer_pipelines.orchestration.sensors import sync_partitions
+from rebalancer_pipelines.orchestration.triggers import batch_run
 from tests.support.dagster_home import installed_instance
 from tests.support.paper_account import open_paper_account
 from tests.support.stored import MORNING, Stored
@@ -50,6 +52,14 @@ class Installation:
         run_id = self.create(portfolio)
         self.instance.launch_run(run_id, None)  # type: ignore[arg-type]
         return run_id
+
+    def launch_batch(self, batch: ClaimedBatch) -> str:
+        """Send the run of a claimed batch to the workers."""
+        request = batch_run(batch)
+        job = defs.resolve_job_def("rebalance_batch")
+        run = self.instance.create_run_for_job(job, run_config=request.run_config, tags=request.tags)
+        self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+        return run.run_id
 
     def hand_out_again(self, run_id: str) -> None:
         """As a Redis does that has not heard in time that a worker has taken it."""
