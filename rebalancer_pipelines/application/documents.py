@@ -12,7 +12,7 @@ from typing import Any
 
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
 from rebalancer_pipelines.domain.market import PriceMark
-from rebalancer_pipelines.domain.order import Fill, Order
+from rebalancer_pipelines.domain.order import Fill, Order, OrderState
 from rebalancer_pipelines.domain.plan import PlannedOrder, RebalancePlan, SkippedCurrency, SkipReason
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord
 from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum, plain
@@ -20,6 +20,7 @@ from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum, plain
 Document = dict[str, Any]
 
 _QUOTIENT_STEP = Decimal("1E-12")
+_LEFT_BEHIND = f"ORDER_{OrderState.VOID.value}"
 
 
 def moment(value: datetime | None) -> str | None:
@@ -134,6 +135,11 @@ def orders_of_record(plan: Mapping[str, Any] | None, orders: Sequence[Order]) ->
             if skipped["code"] != SkipReason.SETTLEMENT
         )
     return documents
+
+
+def telling_errors(errors: Sequence[Mapping[str, Any]] | None) -> Sequence[Mapping[str, Any]]:
+    """The errors without those of orders that were left behind when their rebalance ended: why, another one says."""
+    return [error for error in errors or () if error["code"] != _LEFT_BEHIND] or errors or ()
 
 
 def error_document(error: BaseException) -> Document:

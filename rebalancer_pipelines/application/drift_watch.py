@@ -40,8 +40,8 @@ class DriftReport:
     unread: tuple[str, ...]
 
 
-def watch_drift(ports: Ports) -> DriftReport:
-    """Claim every portfolio that has left its band."""
+def watch_drift(ports: Ports, *, withheld: Collection[UUID] = ()) -> DriftReport:
+    """Claim every portfolio that has left its band, except the `withheld`: a person has stopped their schedules."""
     now = ports.clock.now()
     looks, unread = _looks(ports)
     with ports.transactions() as work:
@@ -53,7 +53,11 @@ def watch_drift(ports: Ports) -> DriftReport:
             # Whoever cannot be weighed just now, for want of a price or while it is rebalanced, stays remembered.
             work.drift_watch.forget(work.drift_watch.well_inside(look.account_ids, mids, fraction=BACK_INSIDE))
         claimed = work.drift_watch.claimed()
-        wanted = [p.id for p in outside if _has_cooled_down(p, claimed.get(p.id), now)]
+        wanted = [
+            portfolio.id
+            for portfolio in outside
+            if portfolio.id not in withheld and _has_cooled_down(portfolio, claimed.get(portfolio.id), now)
+        ]
         batch = work.claims.claim_now(wanted, now, triggered_by=TriggeredBy.SENSOR) if wanted else None
         if batch is not None:
             work.drift_watch.remember([claim.portfolio_id for claim in batch.claims], now)

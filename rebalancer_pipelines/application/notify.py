@@ -6,8 +6,8 @@ Nothing is sent here (`deliver_notifications` does), so whatever a notifier does
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
+from rebalancer_pipelines.application.documents import telling_errors
 from rebalancer_pipelines.application.message_text import cut, minute, money, printable
 from rebalancer_pipelines.application.ports import UnitOfWork
 from rebalancer_pipelines.domain.errors import DenialReason
@@ -23,9 +23,6 @@ _LONGEST_TITLE = 200
 _LONGEST_BODY = 2000
 _WENT_WRONG = frozenset({DenialReason.INTERRUPTED, DenialReason.LEASE_LOST, DenialReason.VENUE_UNREACHABLE})
 """Reasons that are no limit of ours: something broke."""
-
-_NEVER_SENT = "ORDER_VOID"
-"""Of an order that was left behind when its rebalance ended; why it ended, another error says."""
 
 
 def tell_of_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> None:
@@ -87,13 +84,8 @@ def _headline(kind: NotificationKind, record: RebalanceRecord) -> str:
     return f"{kind.value}: {', '.join(sorted(_codes(record))) or 'no reason was given'}"
 
 
-def _errors(record: RebalanceRecord) -> list[dict[str, Any]]:
-    errors = record.errors or []
-    return [error for error in errors if error["code"] != _NEVER_SENT] or errors
-
-
 def _codes(record: RebalanceRecord) -> set[str]:
-    return {error["code"] for error in _errors(record)}
+    return {error["code"] for error in telling_errors(record.errors)}
 
 
 def _mode(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> str:
@@ -104,7 +96,7 @@ def _mode(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord) -> st
 
 def _body(kind: NotificationKind, portfolio: Portfolio, record: RebalanceRecord) -> str:
     currency = portfolio.valuation_currency
-    errors = _errors(record)
+    errors = telling_errors(record.errors)
     lines = [f"{error['code']}: {error['message']}" for error in errors[:_MOST_ERRORS]]
     if len(errors) > _MOST_ERRORS:
         lines.append(f"and {len(errors) - _MOST_ERRORS} more; see 'rebalancer history {portfolio.name}'")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.text import Text
 
-from rebalancer_pipelines.application.documents import history_document
+from rebalancer_pipelines.application.documents import history_document, telling_errors
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.propose import preview_plan
 from rebalancer_pipelines.application.rebalance.start import parse_confirmed
@@ -24,7 +24,6 @@ from rebalancer_pipelines.domain.risk import CONFIRMABLE
 from rebalancer_pipelines.domain.values import parse_whole
 
 _MOST_ROWS = 1_000_000
-_NEVER_SENT = "ORDER_VOID"
 
 
 def plan(name: str, data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -147,7 +146,7 @@ def _print_history(documents: list[dict[str, Any]], *, on_paper: Mapping[str, bo
     )
     print_table("Rebalances", columns, rows, numbers=("value", "traded", "fees", "orders"))
     for document in documents:
-        for error in _telling(document["errors"] or []):
+        for error in telling_errors(document["errors"]):
             say(f"  {document['portfolio']} {error['code']}: {error['message']}")
 
 
@@ -155,11 +154,6 @@ def _mode(document: dict[str, Any], *, on_paper: bool) -> str:
     if not document["dry_run"] and not on_paper:
         return "LIVE, real money"
     return f"{'dry run' if document['dry_run'] else 'paper'}, {document['price_source']} prices"
-
-
-def _telling(errors: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The errors without orders that were never sent, unless nothing else says why."""
-    return [error for error in errors if error["code"] != _NEVER_SENT] or errors
 
 
 def _say_denials(denials: list[dict[str, str]]) -> None:

@@ -105,7 +105,8 @@ def drifted_portfolios(context: dg.SensorEvaluationContext, rebalancer: Rebalanc
     if not Settings().schedules_itself:
         return dg.SkipReason("SCHEDULER_ENABLED is false")
     with rebalancer.ports() as ports:
-        report = watch_drift(ports)
+        _, withheld = served_portfolios(context.instance, context.repository_def)
+        report = watch_drift(ports, withheld=withheld)
     for line in report.unread:
         context.log.warning(f"its prices could not be read: {line}")
     if report.batch is None:

@@ -72,7 +72,7 @@ def is_time(cron: str, last_check: str | None, now: datetime) -> bool:
     """Whether the due check's cron line has fired since the last check; without one it is time."""
     if last_check is None:
         return True
-    return next(CronSim(cron, datetime.fromisoformat(last_check).astimezone(UTC))) <= now
+    return next_check(cron, datetime.fromisoformat(last_check)) <= now
 
 
 def next_check(cron: str, after: datetime) -> datetime:

@@ -251,6 +251,15 @@ def test_who_is_paused_or_off_or_without_a_band_or_claimed_is_left_alone(bench: 
     assert bench.claimed() == []
 
 
+def test_one_whose_schedule_a_person_has_stopped_is_left_alone(bench: Bench) -> None:
+    bench.create("core")
+    bench.create("side")
+    bench.quote(150)
+    batch = watch_drift(bench.ports, withheld=[bench.portfolio("core").id]).batch
+    assert names_of(batch) == ["side"]
+    assert bench.claimed() == ["core"]
+
+
 def test_whoever_was_paused_after_the_look_is_not_claimed(bench: Bench, stored: Stored) -> None:
     bench.create("core")
     stored.change("UPDATE portfolio SET paused_at = now(), paused_reason = 'a test'")
