@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import select
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     InterfaceError,
+    InvalidatePoolError,
     OperationalError,
     ProgrammingError,
     SQLAlchemyError,
@@ -141,9 +144,8 @@ def _engine(database_url: str) -> Engine:
         ) from None
     if url.get_backend_name() not in {"postgresql", "postgres"}:
         raise DatabaseUnavailableError(url.drivername, "is not PostgreSQL; use postgresql://…")
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg").difference_update_query(["options"]),
-        pool_pre_ping=True,
         pool_size=2,
         max_overflow=8,
         connect_args={
@@ -152,6 +154,24 @@ def _engine(database_url: str) -> Engine:
             "options": f"{_given_options(url)} {_SESSION_SETTINGS}".strip(),
         },
     )
+    event.listen(engine, "checkout", _check_alive)
+    return engine
+
+
+def _check_alive(connection: Any, _record: object, _proxy: object) -> None:
+    """Take no connection from the pool whose server has gone; the pool then opens another.
+
+    A server that ends a session says so on its socket, where nothing else is to be read between statements. A ping
+    would tell no more, and cost every transaction a round trip.
+    """
+    if connection.closed or _has_something_to_read(connection.pgconn.socket):
+        raise InvalidatePoolError
+
+
+def _has_something_to_read(socket: int) -> bool:
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _given_options(url: URL) -> str:

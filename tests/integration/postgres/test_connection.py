@@ -76,6 +76,21 @@ def test_moments_come_back_in_utc(engine: Engine) -> None:
     assert moment.isoformat() == "2026-07-01T10:00:00+00:00"
 
 
+def test_connections_that_the_server_has_ended_are_replaced_and_live_ones_are_kept(url: str) -> None:
+    def session() -> int:
+        return connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+
+    with open_engine(url) as engine, psycopg.connect(url, autocommit=True) as administrator:
+        with engine.connect() as connection:
+            first = session()
+        with engine.connect() as connection:
+            assert session() == first
+        # It answers once the session is gone.
+        assert administrator.execute("SELECT pg_terminate_backend(%s, 10000)", (first,)).fetchone() == (True,)
+        with engine.connect() as connection:
+            assert session() != first
+
+
 def test_what_is_asked_of_a_server_is_answered(url: str) -> None:
     ping(url)
     assert database_time(url).utcoffset() is not None
