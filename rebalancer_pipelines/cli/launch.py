@@ -59,6 +59,17 @@ def close_dead_runs(session: Session) -> None:
         fail_dead_runs(instance, session.ports)
 
 
+def send_waiting_runs() -> None:
+    """Send the runs that wait for a worker once more. Expects `prepare_dagster` to have been called."""
+    import dagster as dg  # noqa: PLC0415 - two seconds that only `up` pays for
+
+    from rebalancer_pipelines.orchestration.run_launcher import WorkerRunLauncher  # noqa: PLC0415
+
+    with explained("hand runs to the workers"), dg.DagsterInstance.get() as instance:
+        if isinstance(instance.run_launcher, WorkerRunLauncher):
+            instance.run_launcher.send_again()
+
+
 def launch_rebalance(session: Session, portfolio: str, *, dry_run: bool, confirmed: Sequence[str] = ()) -> str:
     """Run the job `rebalance` for one portfolio to its end; returns Dagster's run id, whatever came of it.
 

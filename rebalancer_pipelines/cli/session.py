@@ -20,11 +20,12 @@ from rebalancer_pipelines.domain.errors import InvalidInputError
 class Session:
     """A command's surroundings. `services` holds URLs with passwords: not for output.
 
-    `owns_database` says that the database is the embedded one, which this program starts and stops.
+    `owns_database` and `owns_cache` say that these are the embedded ones, which this program starts and stops.
     """
 
     data_dir: Path
     owns_database: bool
+    owns_cache: bool
     services: Services
     ports: Ports
 
@@ -57,4 +58,4 @@ def open_session(data_dir: Path | None) -> Generator[Session]:
     with running_services(folder, database_url=settings.database_url, redis_url=settings.redis_url) as services:
         migrate(services.database_url)
         with open_ports(services.database_url, folder, redis_url=services.redis_url) as ports:
-            yield Session(folder, settings.database_url is None, services, ports)
+            yield Session(folder, settings.database_url is None, settings.redis_url is None, services, ports)

@@ -18,16 +18,17 @@ from rich.markup import escape
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
 from rebalancer_pipelines.adapters.embedded.free_port import LOOPBACK
-from rebalancer_pipelines.adapters.embedded.services import running_database
+from rebalancer_pipelines.adapters.embedded.services import running_cache, running_database
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
+from rebalancer_pipelines.adapters.redis.connection import answers
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
 from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts, unfinished_accounts
 from rebalancer_pipelines.application.trading_mode import mode_of
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
-from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
+from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster, send_waiting_runs
 from rebalancer_pipelines.cli.notify import checked_notifier
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, errors, money, print_json, say
@@ -275,6 +276,7 @@ def _stay(session: Session, processes: DagsterProcesses, loaded: str | None) -> 
 
     `loaded` marks the portfolios' schedules as the code server has loaded them; once they differ, it loads them anew.
     """
+    keeps_cache = True
     while True:
         time.sleep(_WATCH_SECONDS)
         ended = processes.ended()
@@ -289,6 +291,7 @@ def _stay(session: Session, processes: DagsterProcesses, loaded: str | None) -> 
             # Whoever loaded them meanwhile found none.
             loaded = None
             continue
+        keeps_cache = keeps_cache and _keep_cache(session, processes)
         if stored != loaded:
             loaded = stored if _reload(processes) else loaded
 
@@ -305,6 +308,26 @@ def _reload(processes: DagsterProcesses) -> bool:
     except RebalancerError as error:
         errors.print(f"The portfolios' schedules are not shown yet: {error}", markup=False)
         return False
+    return True
+
+
+def _keep_cache(session: Session, processes: DagsterProcesses) -> bool:
+    """Start our own Redis again when it was killed under us, and send again the runs that waited in it for a worker.
+
+    Returns whether it is to be looked after further: without one, everything but workers goes on.
+    """
+    url = session.services.redis_url
+    if url is None or not session.owns_cache:
+        return False
+    if answers(url):
+        return True
+    with running_cache(session.data_dir) as revived:
+        if revived != url:
+            if processes.workers:
+                raise RebalancerError("the embedded Redis, which the workers need, could not come back; start again")
+            return False
+    send_waiting_runs()
+    console.print("The embedded Redis had stopped; it runs again.")
     return True
 
 

@@ -54,13 +54,15 @@ class WorkerRunLauncher(CeleryRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Send a run to whichever worker is free first. Raises `RebalancerError` when Redis does not take it."""
-        run = context.dagster_run
-        queue = queue_name(self._instance)
-        try:
-            self.celery.send_task(RUN_TASK, (run.run_id,), task_id=run.run_id, queue=queue)
-        except OperationalError as error:
-            raise _unreachable(error) from error
-        self._instance.report_engine_event("Sent to the workers.", run, cls=self.__class__)
+        self._send(context.dagster_run, "Sent to the workers.")
+
+    def send_again(self) -> None:
+        """Send all runs that no worker has begun yet once more: the Redis in which they waited has been lost.
+
+        However often a run is sent, it is executed once. Raises `RebalancerError` when Redis does not take one.
+        """
+        for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING])):
+            self._send(run, "Sent to the workers again.")
 
     def terminate(self, run_id: str) -> bool:
         """End a run, or take it back before it begins; what it has sent to a venue is settled by recovery."""
@@ -75,6 +77,13 @@ class WorkerRunLauncher(CeleryRunLauncher):
             return False
         self._instance.report_run_canceled(run)
         return True
+
+    def _send(self, run: dg.DagsterRun, told: str) -> None:
+        try:
+            self.celery.send_task(RUN_TASK, (run.run_id,), task_id=run.run_id, queue=queue_name(self._instance))
+        except OperationalError as error:
+            raise _unreachable(error) from error
+        self._instance.report_engine_event(told, run, cls=self.__class__)
 
 
 def _unreachable(error: OperationalError) -> RebalancerError:

@@ -41,7 +41,7 @@ def running_services(
     """
     with ExitStack() as stack:
         database = database_url or stack.enter_context(running_database(data_dir))
-        cache = redis_url or stack.enter_context(_running_cache(data_dir))
+        cache = redis_url or stack.enter_context(running_cache(data_dir))
         yield Services(database, cache)
 
 
@@ -61,7 +61,8 @@ def running_database(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 
 @contextmanager
-def _running_cache(data_dir: Path) -> Iterator[str | None]:
+def running_cache(data_dir: Path) -> Iterator[str | None]:
+    """Provide the embedded Valkey of `data_dir` for a block and yield its URL; None when it cannot be started."""
     with ExitStack() as stack:
         try:
             folder = _usable(data_dir)

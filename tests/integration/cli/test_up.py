@@ -128,6 +128,9 @@ def test_up_shows_the_demo_survives_its_database_and_leaves_nothing_behind(
     os.kill(postmaster, signal.SIGKILL)
     assert wait_until(lambda: "it runs again" in told.read_text(), 60)
     assert command("history") == rows
+    (valkey,) = (process for process in processes_of(folder) if "valkey.conf" in " ".join(process.cmdline()))
+    valkey.kill()
+    assert wait_until(lambda: "Redis had stopped; it runs again" in told.read_text(), 60)
     command("portfolio", "create", "later", "--account", "demo", "--weights", "EUR=100", "--enable")
     assert wait_until(lambda: schedules_shown(port) == demo | {"rebalance_later": "RUNNING"}, 30)
 

@@ -18,6 +18,7 @@ from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.orchestration.dead_runs import fail_dead_runs
+from rebalancer_pipelines.orchestration.run_launcher import WorkerRunLauncher
 from tests.support.dagster_home import installed_instance
 from tests.support.run_workers import machine
 from tests.support.stored import Stored
@@ -137,6 +138,24 @@ def test_a_run_that_is_handed_out_twice_is_executed_once(
         installation.hand_out_again(run_id)
         assert wait_until(lambda: installation.times_left_alone(run_id) == 2, 20)
     assert one.has_executed(run_id) != two.has_executed(run_id)
+    assert installation.run(run_id).status is dg.DagsterRunStatus.SUCCESS
+    assert_one_story(stored, "core", runs=1)
+
+
+def test_what_waited_in_a_redis_that_was_lost_is_sent_again_and_executed_once(
+    installation: Installation, ready_database: str, redis_url: str, stored: Stored, tmp_path: Path
+) -> None:
+    installation.furnish("core")
+    launcher = installation.instance.run_launcher
+    assert isinstance(launcher, WorkerRunLauncher)
+    run_id = installation.launch("core")
+    with redis.Redis.from_url(redis_url) as broker:
+        broker.flushall()
+    launcher.send_again()
+    launcher.send_again()
+    with machine(tmp_path / "one", ready_database, redis_url):
+        installation.wait_for(run_id)
+        assert wait_until(lambda: installation.times_left_alone(run_id) == 1, 20)
     assert installation.run(run_id).status is dg.DagsterRunStatus.SUCCESS
     assert_one_story(stored, "core", runs=1)
 
