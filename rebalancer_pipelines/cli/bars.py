@@ -99,8 +99,8 @@ def gaps(timeframe: BarLength = Timeframe.DAY.value, data_dir: DataDir = None, a
 
 @contextmanager
 def _shown(what: str, *, hidden: bool) -> Generator[steps.Progress]:
-    """A progress bar for a block."""
-    with Progress(console=errors, transient=True, disable=hidden) as bar:
+    """A progress bar for a block, for whoever looks at a terminal."""
+    with Progress(console=errors, transient=True, disable=hidden or not errors.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
