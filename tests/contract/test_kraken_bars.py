@@ -68,6 +68,16 @@ def test_the_bar_under_way_is_never_told(
     assert [bar.opened_at for bar in read(history, clock, whole, timeframe).bars] == [begun - timeframe.length]
 
 
+def test_the_last_bar_is_under_way_whatever_our_clock_says(
+    kraken: KrakenDouble, history: KrakenHistory, clock: ManualClock
+) -> None:
+    """We may be ahead of Kraken at midnight: what it still counts as under way is not what the day came to."""
+    kraken.draw("BTC/EUR", 1440, TODAY - DAY, ["61000", "62000"])
+    whole = DaySpan(A_WEEK.first, TODAY.date())
+    found = history.read("BTC/EUR", Timeframe.DAY, whole, TODAY + DAY + timedelta(seconds=1))
+    assert [bar.opened_at for bar in found.bars] == [TODAY - DAY]
+
+
 def test_a_bar_that_has_not_ended_by_our_clock_is_left_out(
     kraken: KrakenDouble, history: KrakenHistory, clock: ManualClock
 ) -> None:

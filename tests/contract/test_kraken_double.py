@@ -811,5 +811,5 @@ def test_a_bar_is_under_way_where_nothing_was_traded_yet(
     answer = client.publicGetOHLC({"pair": "XXBTZEUR", "interval": "1440", "since": str(int(midnight.timestamp()))})
     ((opened_at, *prices, trades),) = answer["result"]["XXBTZEUR"]
     assert (int(opened_at), prices[3], int(trades)) == (midnight.timestamp(), "31000.0", 0)
-    with pytest.raises(ccxt.BadRequest):
+    with pytest.raises(ccxt.ExchangeError, match="Invalid arguments"):
         client.publicGetOHLC({"pair": "XXBTZEUR", "interval": "7"})
