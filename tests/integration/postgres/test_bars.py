@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -23,7 +24,7 @@ from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.domain.values import Currency
 from tests.support.bars import a_bar
 
-from .stored import EUR, NOON, Transactions, a_rebalance, a_stored_portfolio, an_account, an_entry
+from .stored import EUR, NOON, Transactions, a_rebalance, a_stored_portfolio, an_account, an_entry, wait_until_blocked
 
 DAY = timedelta(days=1)
 FIRST = date(2026, 1, 1)
@@ -104,6 +105,23 @@ def test_the_higher_origin_stands_whichever_comes_first(
         assert (stored.outranked, stored.changed) == (0, 1)
         with transactions() as work:
             assert work.bars.closes("live", ["BTC/EUR"], span(1, 1))["BTC/EUR", FIRST] == 64001
+
+
+@pytest.mark.parametrize(("later", "stands"), [(BarOrigin.FILE, 64_000), (BarOrigin.RECORDING, 64_001)])
+def test_the_higher_origin_stands_when_two_store_the_same_days_at_once(
+    transactions: Transactions, engine: Engine, threads: ThreadPoolExecutor, later: BarOrigin, stands: int
+) -> None:
+    """The second has compared its bars before it could see the first one's."""
+    days = range(1, 31)
+    with transactions() as work:
+        work.bars.add([a_bar(day=day, close="64000") for day in days])
+        others = [a_bar(day=day, close="64001", origin=later) for day in days]
+        second = threads.submit(add, transactions, *others)
+        wait_until_blocked(engine)
+        work.commit()
+    second.result(20)
+    with transactions() as work:
+        assert set(work.bars.closes("live", ["BTC/EUR"], span(1, 31)).values()) == {Decimal(stands)}
 
 
 def test_nothing_to_store_is_nothing(transactions: Transactions) -> None:
