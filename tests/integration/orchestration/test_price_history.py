@@ -10,7 +10,6 @@ import dagster as dg
 import pytest
 
 from rebalancer_pipelines.definitions import build_definitions
-from rebalancer_pipelines.orchestration.daily_price_history import daily_price_history
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from tests.support.kraken_double import KrakenDouble, Status, kraken_double
 from tests.support.stored import Stored
@@ -159,9 +158,16 @@ def test_a_market_that_cannot_be_read_fails_the_run_once_the_others_are_stored(
 
 def test_the_schedule_asks_for_the_day_that_has_just_ended() -> None:
     night = datetime(2026, 3, 1, 0, 10, tzinfo=UTC)
-    with dg.build_schedule_context(scheduled_execution_time=night) as context:
-        request = daily_price_history(context)
-    assert isinstance(request, dg.RunRequest)
-    assert request.partition_key == "2026-02-28"
-    assert (daily_price_history.cron_schedule, daily_price_history.execution_timezone) == ("10 0 * * *", "UTC")
-    assert daily_price_history.default_status is dg.DefaultScheduleStatus.RUNNING
+    repository = build_definitions(Rebalancer(database_url="postgresql://127.0.0.1:1/none")).get_repository_def()
+    schedule = repository.get_schedule_def("daily_price_history")
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_schedule_context(
+            instance=instance, repository_def=repository, scheduled_execution_time=night
+        ) as context,
+    ):
+        (request,) = schedule.evaluate_tick(context).run_requests or ()
+    assert (request.job_name, request.partition_key) == (None, "2026-02-28")
+    assert (schedule.job_name, schedule.cron_schedule) == ("price_history", "10 0 * * *")
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
