@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer_pipelines.domain.errors import InvalidInputError
+
 
 class Timeframe(StrEnum):
     """How long a bar is; bars start at full hours and at midnight, in UTC."""
@@ -33,6 +35,23 @@ class BarOrigin(StrEnum):
     FILE = "file"
     OBSERVED = "observed"
 
+    @property
+    def rank(self) -> int:
+        """Which of two bars of the same time stands: a lower one never takes the place of a higher.
+
+        So what is stored does not depend on the order in which sources were read.
+        """
+        return _RANKS[self]
+
+
+_RANKS = {
+    BarOrigin.OBSERVED: 0,
+    BarOrigin.FILE: 1,
+    BarOrigin.TRADES: 2,
+    BarOrigin.RECORDING: 3,
+    BarOrigin.VENUE: 3,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PriceBar:
@@ -51,3 +70,10 @@ class PriceBar:
     close: Decimal
     volume: Decimal | None
     origin: BarOrigin
+
+
+def parse_timeframe(text: str) -> Timeframe:
+    """Read `1d` or `1h`. Raises `InvalidInputError`."""
+    if text not in set(Timeframe):
+        raise InvalidInputError("timeframe", text, f"is unknown; use {' or '.join(Timeframe)}")
+    return Timeframe(text)

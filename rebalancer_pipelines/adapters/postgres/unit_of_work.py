@@ -13,6 +13,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unavailable
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
 from rebalancer_pipelines.adapters.postgres.repositories.activity import PostgresActivityLog
+from rebalancer_pipelines.adapters.postgres.repositories.bars import PostgresBars
 from rebalancer_pipelines.adapters.postgres.repositories.claims import PostgresClaims
 from rebalancer_pipelines.adapters.postgres.repositories.drift_watch import PostgresDriftWatch
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
@@ -27,6 +28,7 @@ from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWe
 from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
+    Bars,
     Claims,
     DriftWatch,
     History,
@@ -83,6 +85,7 @@ class PostgresUnitOfWork:
         self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
         self.notifications: Notifications = PostgresNotifications(self._session, notified)
         self.portfolio_days: PortfolioDays = PostgresPortfolioDays(self._session)
+        self.bars: Bars = PostgresBars(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from rebalancer_pipelines.application.ports.bars import BarFiles, BarSource, BarSources, BarsRead
 from rebalancer_pipelines.application.ports.cache import Cache, ListedPortfolio, NoCache, NotedError
 from rebalancer_pipelines.application.ports.clock import Clock
 from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
+    Bars,
     Claims,
     DriftWatch,
     History,
@@ -48,6 +50,11 @@ __all__ = [
     "Accounts",
     "Acknowledgement",
     "ActivityLog",
+    "BarFiles",
+    "BarSource",
+    "BarSources",
+    "Bars",
+    "BarsRead",
     "Cache",
     "Claims",
     "Clearance",
@@ -106,6 +113,7 @@ class Ports:
 
     transactions: Callable[[], UnitOfWork]
     venues: Venues
+    bar_sources: BarSources
     clock: Clock
     kill_file: KillFile
     dry_run_only: bool = False

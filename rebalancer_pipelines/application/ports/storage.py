@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
+from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
 from rebalancer_pipelines.domain.market import PriceMark
@@ -17,6 +18,8 @@ from rebalancer_pipelines.domain.notification import Notification, NotificationK
 from rebalancer_pipelines.domain.order import Fill, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Holding, Portfolio, TradingState
 from rebalancer_pipelines.domain.portfolio_day import PortfolioDay
+from rebalancer_pipelines.domain.price_bar import PriceBar, Timeframe
+from rebalancer_pipelines.domain.price_history import BarGap, MarketDays, NeededMarket, StoredBars
 from rebalancer_pipelines.domain.rebalance import (
     AttemptResult,
     Lease,
@@ -583,6 +586,38 @@ class PortfolioDays(Protocol):
         ...
 
 
+class Bars(Protocol):
+    """Price bars: what markets did, by the hour and by the day."""
+
+    def add(self, bars: Sequence[PriceBar]) -> Sequence[StoredBars]:
+        """Store bars, no two of the same time; by market, what it came to.
+
+        A bar that says what is stored already changes nothing, and none takes the place of one whose origin ranks
+        higher.
+        """
+        ...
+
+    def closes(self, price_source: str, symbols: Collection[str], span: DaySpan) -> Mapping[tuple[str, date], Decimal]:
+        """What markets closed at, by symbol and day; a day without its bar is absent."""
+        ...
+
+    def gaps(self, timeframe: Timeframe, wanted: Sequence[MarketDays]) -> Sequence[BarGap]:
+        """Where bars are missing, by market and time; those that follow each other are one gap."""
+        ...
+
+    def first_days(self, timeframe: Timeframe) -> Mapping[tuple[str, str], date]:
+        """The day of the oldest bar, by price source and symbol."""
+        ...
+
+    def observed(self, price_source: str, span: DaySpan) -> Sequence[PriceBar]:
+        """Daily bars made of the mids that rebalances at these prices have seen; rehearsals have seen none."""
+        ...
+
+    def needed(self) -> Sequence[NeededMarket]:
+        """The markets on which the value of a portfolio rests: those of its weights, and of all that its book had."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
 
@@ -598,6 +633,7 @@ class UnitOfWork(Protocol):
     kill_switch: KillSwitch
     notifications: Notifications
     portfolio_days: PortfolioDays
+    bars: Bars
 
     def __enter__(self) -> Self: ...
 
