@@ -1,12 +1,14 @@
 """Automation at scale: batches of due portfolios, claims out of a million, the drift watch. Ratios, all in one run.
 
-- A batch: `--portfolios` due portfolios of ten currencies on paper accounts, as one run of the Dagster job
-  `rebalance_batch` over real storage: planned, netted, executed, ledger, history, materializations and checks written.
-  Beside it one Dagster run per portfolio, each a process of its own as the default launcher starts it.
+- Batches: `--portfolios` due portfolios of ten currencies on paper accounts, as runs of the Dagster job
+  `rebalance_batch` over real storage: planned, netted, executed, ledger, history, materializations and checks written,
+  on `--processes` warm worker processes side by side, as `rebalancer up --workers` has them. Beside it one Dagster run
+  per portfolio, each a process of its own as the default launcher starts it.
 - Claims: 100 due portfolios out of `--stored`, beside the plain scan for them and beside a round trip (`SELECT 1`).
 - Drift: one look at `--watched` portfolios with a band.
 
-    python -m benchmarks.automation [--portfolios 10000] [--accounts 50] [--stored 1000000] [--watched 10000]
+    python -m benchmarks.automation [--portfolios 10000] [--accounts 50] [--processes 2] [--stored 1000000]
+        [--watched 10000]
 """
 
 from __future__ import annotations
@@ -14,22 +16,28 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache, partial
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import psycopg
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from rebalancer_pipelines.adapters.clock import SystemClock
 from rebalancer_pipelines.adapters.embedded.services import running_database
@@ -43,7 +51,7 @@ from rebalancer_pipelines.application.claims import LOOK_AHEAD, claim_due
 from rebalancer_pipelines.application.drift_watch import watch_drift
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.definitions import build_definitions
-from rebalancer_pipelines.domain.claim import ClaimedBatch
+from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
 from rebalancer_pipelines.domain.market import Market, PriceMark
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.values import Currency
@@ -166,35 +174,27 @@ def furnish(database_url: str, portfolios: int, accounts: int, *, band: int | No
         connection.execute("VACUUM ANALYZE")
 
 
-def batch(database_url: str, folder: Path, accounts: int) -> None:
-    """One batch job over all, and single runs beside it."""
+def batch(database_url: str, folder: Path, accounts: int, processes: int) -> None:
+    """Batch jobs over all, on warm processes side by side as workers are, and single runs beside them."""
     home = prepare_home(folder, database_url)
     os.environ.update(dagster_environment(folder, home, database_url, None))
     singles = time_singles(database_url)
     with opened(database_url) as ports:
-        batches = []
+        batches: list[ClaimedBatch] = []
         while (claimed := claim_due(ports, look_ahead=LOOK_AHEAD)) is not None:
             batches.append(claimed)
-    job = build_definitions(FixedPriceRebalancer(database_url=database_url)).resolve_job_def("rebalance_batch")
-    with dg.DagsterInstance.get() as instance:
-
-        def execute(claimed: ClaimedBatch) -> None:
-            job.execute_in_process(
-                instance=instance,
-                run_config={
-                    "ops": {"rebalance_portfolios": {"config": {"batch": str(claimed.id)}}},
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
-            )
-
-        # One batch beforehand, so that the tables are not empty and the database knows them.
-        execute(batches[0])
+    # A batch each beforehand, so that the processes are warm, the tables not empty and the database knows them.
+    warming, timed = batches[:processes], batches[processes:]
+    execute = partial(execute_batch, database_url)
+    with worker_processes(database_url, processes) as pool:
+        pids = set(pool.map(execute, warming))
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
-        started = time.perf_counter()
-        for claimed in batches[1:]:
-            execute(claimed)
+        before, started = CpuSeconds.now(database_url, pids), time.perf_counter()
+        list(pool.map(execute, timed))
         seconds = time.perf_counter() - started
+        after = CpuSeconds.now(database_url, pids)
+        megabytes = sum(peak_megabytes(pid) for pid in pids)
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "SELECT count(*), count(*) FILTER (WHERE success), sum(orders_planned), sum(value_crossed), "
@@ -202,22 +202,97 @@ def batch(database_url: str, folder: Path, accounts: int) -> None:
         ).fetchone()
         sent = connection.execute("SELECT count(*) FROM paper_order").fetchone()
         told = connection.execute(
-            "SELECT count(*) FROM dagster.event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
+            "SELECT count(*) FILTER (WHERE dagster_event_type = 'ASSET_MATERIALIZATION'), "
+            "count(*) FILTER (WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION') FROM dagster.event_logs"
         ).fetchone()
     if rows is None or sent is None or told is None or rows[0] != rows[1]:
         raise SystemExit(f"not every portfolio was rebalanced: {rows}")
-    timed = sum(len(claimed.claims) for claimed in batches[1:])
-    rate = timed / seconds
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"batch: {timed} portfolios on {accounts} accounts in {len(batches) - 1} runs, {seconds:.1f} s")
+    count = sum(len(claimed.claims) for claimed in timed)
+    rate = count / seconds
     print(
-        f"  {rate:.0f} portfolios/s (goal {LEAST_PER_SECOND}), peak memory {megabytes:.0f} MB (goal {MOST_MEGABYTES})"
+        f"batch: {count} portfolios of {accounts} accounts, {len(timed)} runs on {len(pids)} processes, {seconds:.1f} s"
+    )
+    print(
+        f"  {rate:.0f} portfolios/s (goal {LEAST_PER_SECOND}), peak memory {megabytes:.0f} MB of all processes "
+        f"(goal {MOST_MEGABYTES})"
+    )
+    print(
+        f"  CPU per portfolio: {(after.python - before.python) * 1000 / count:.2f} ms of Python, "
+        f"{(after.postgres - before.postgres) * 1000 / count:.2f} ms of PostgreSQL"
     )
     print(
         f"  {rows[2]} orders planned, {sent[0] - SINGLE_RUNS} sent; {rows[3] / rows[4]:.0%} of the traded value crossed"
     )
-    print(f"  {told[0]} materializations")
+    print(f"  {told[0]} materializations, {told[1]} verdicts of checks")
     print(f"one Dagster run per portfolio: {singles:.2f} s each; ratio {rate * singles:.0f} (goal {LEAST_RATIO})")
+
+
+@contextmanager
+def worker_processes(database_url: str, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that wait for batches, all of them loaded before the first takes one."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, context, initializer=load_worker, initargs=(database_url, context.Barrier(processes))
+    ) as pool:
+        yield pool
+
+
+def load_worker(database_url: str, all_loaded: Barrier) -> None:
+    """Load what a worker process keeps between its runs."""
+    warnings.simplefilter("ignore")
+    loaded_worker(database_url)
+    all_loaded.wait()
+
+
+@cache
+def loaded_worker(database_url: str) -> tuple[dg.DagsterInstance, dg.JobDefinition]:
+    """The instance and the job of this process."""
+    definitions = build_definitions(FixedPriceRebalancer(database_url=database_url))
+    return dg.DagsterInstance.get(), definitions.resolve_job_def("rebalance_batch")
+
+
+def execute_batch(database_url: str, claimed: ClaimedBatch) -> int:
+    """Execute a batch's run in this process; returns the process's id."""
+    instance, job = loaded_worker(database_url)
+    job.execute_in_process(
+        instance=instance,
+        run_config={
+            "ops": {"rebalance_portfolios": {"config": {"batch": str(claimed.id)}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
+    )
+    return os.getpid()
+
+
+@dataclass(frozen=True, slots=True)
+class CpuSeconds:
+    """What worker processes and the database's server have used of the processors so far."""
+
+    python: float
+    postgres: float
+
+    @classmethod
+    def now(cls, database_url: str, workers: Collection[int]) -> CpuSeconds:
+        with psycopg.connect(database_url) as connection:
+            backend = psutil.Process(connection.info.backend_pid)
+            server = backend.parent()
+            if server is None:
+                raise SystemExit("the database's server is not on this machine")
+            # Of backends that have ended, the server knows.
+            spent = server.cpu_times()
+            postgres = spent.user + spent.system + spent.children_user + spent.children_system
+            for process in server.children():
+                with suppress(psutil.NoSuchProcess):
+                    spent = process.cpu_times()
+                    postgres += spent.user + spent.system
+        python = [psutil.Process(pid).cpu_times() for pid in workers]
+        return cls(sum(times.user + times.system for times in python), postgres)
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most memory that a process has had resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def time_singles(database_url: str) -> float:
@@ -253,6 +328,7 @@ def claims(database_url: str, stored: int) -> None:
         connection.execute("VACUUM ANALYZE portfolio")
     with opened(database_url) as ports, open_engine(database_url) as engine, engine.connect() as connection:
         round_trip = quickest(lambda: ask(engine), 200)
+        looked_up = quickest(lambda: expect(look_up(ports)), 30)
         claimed = quickest(lambda: expect(claim_due(ports, limit=100)), 30)
         connection.execute(
             text("SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off")
@@ -266,11 +342,31 @@ def claims(database_url: str, stored: int) -> None:
             ).all(),
             5,
         )
+        connection.rollback()
+        log_before = write_ahead_log(connection)
+        expect(claim_due(ports, limit=100))
+        written = write_ahead_log(connection) - log_before
     print(
         f"claim of 100 out of {stored}: {claimed * 1000:.2f} ms; plain scan {scanned * 1000:.0f} ms, ratio "
         f"{scanned / claimed:.0f} (goal {LEAST_CLAIM_RATIO}); {claimed / round_trip:.1f} round trips of SELECT 1 "
         f"({round_trip * 1000:.2f} ms; goal {MOST_ROUND_TRIPS})"
     )
+    print(
+        f"  of that the look-up with its locks: {looked_up * 1000:.2f} ms, ratio {scanned / looked_up:.0f}, "
+        f"{looked_up / round_trip:.1f} round trips; the rest makes it durable: 100 due times moved, 100 claims stored, "
+        f"{written / 1024:.0f} KB of write-ahead log"
+    )
+
+
+def look_up(ports: Ports) -> Sequence[Due]:
+    """What a claim does before it writes: find what is due, and lock it."""
+    with ports.transactions() as work:
+        return work.claims.lock_due(ports.clock.now(), 100)
+
+
+def write_ahead_log(connection: Connection) -> int:
+    """How many bytes the server has logged so far."""
+    return int(connection.execute(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")).scalar_one())
 
 
 def drift(database_url: str, watched: int) -> None:
@@ -307,13 +403,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portfolios", type=int, default=10_000)
     parser.add_argument("--accounts", type=int, default=50)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--stored", type=int, default=1_000_000)
     parser.add_argument("--watched", type=int, default=10_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_database(Path(folder) / "data") as url:
         migrate(url)
         furnish(url, chosen.portfolios, chosen.accounts)
-        batch(url, Path(folder) / "data", chosen.accounts)
+        batch(url, Path(folder) / "data", chosen.accounts, chosen.processes)
     with tempfile.TemporaryDirectory() as folder, running_database(Path(folder) / "data") as url:
         migrate(url)
         furnish(url, chosen.watched, chosen.accounts, band=20)

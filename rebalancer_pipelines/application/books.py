@@ -23,7 +23,7 @@ def adopt_opening_balance(work: UnitOfWork, account: Account, balances: Holdings
     `now` is a moment before the balances were read: what moves later is found in the venue's own ledger.
     """
     work.accounts.lock(account.id)
-    if work.ledger.books(account.id).is_untouched:
+    if work.ledger.is_untouched(account.id):
         work.accounts.mark_reconciled(account.id, now)
         work.ledger.append(
             [
@@ -36,9 +36,9 @@ def adopt_opening_balance(work: UnitOfWork, account: Account, balances: Holdings
 def claim_for_sole_portfolio(work: UnitOfWork, account: Account, now: datetime) -> None:
     """With one portfolio on an account, everything there is its own: move the unallocated book to it."""
     work.accounts.lock(account.id)
-    portfolios = work.portfolios.on_account(account.id)
-    if len(portfolios) == 1:
-        transfer(work, portfolios[0], work.ledger.books(account.id).unallocated, now, source=None)
+    if work.portfolios.count_on_account(account.id) == 1:
+        (portfolio,) = work.portfolios.on_account(account.id)
+        transfer(work, portfolio, work.ledger.books(account.id).unallocated, now, source=None)
 
 
 def transfer(

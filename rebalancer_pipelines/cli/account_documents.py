@@ -74,7 +74,7 @@ def currencies_without_portfolio(overview: AccountOverview) -> list[str]:
 def read_shortage(ports: Ports, account: Account) -> DeniedError | None:
     """What every run on the account would be refused for: money is gone, and nobody has said whose it was."""
     with ports.transactions() as work:
-        books, owners = work.ledger.books(account.id), len(work.portfolios.on_account(account.id))
+        books, owners = work.ledger.books(account.id), work.portfolios.count_on_account(account.id)
     try:
         check_unallocated(account, books, owners)
     except DeniedError as denial:

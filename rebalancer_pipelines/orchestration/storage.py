@@ -5,7 +5,8 @@ connection for every statement (270 in a rebalance). Once it has a pool of its o
 names its storage again.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.config import PostgresStorageConfig, pg_config
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, pack_value, serialize_value
 from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
@@ -21,7 +22,7 @@ from dagster_postgres import (
     PostgresScheduleStorage,
 )
 from dagster_postgres.utils import pg_url_from_config, retry_pg_connection_fn
-from sqlalchemy import Engine, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
 
 _KEPT = 2
 """Connections that a process keeps: a write of Dagster holds one and asks for a second."""
@@ -63,21 +64,58 @@ class _PooledRunStorage(_Pooled, PostgresRunStorage):
 
 
 class _PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
-    """Stores verdicts of checks in batches, too: a run over many portfolios has two for each of them."""
+    """Stores events in batches as rows, each serialized once; verdicts of checks, too.
+
+    A run over many portfolios has three for each of them.
+    """
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        if {entry.dagster_event_type for entry in events} != {dg.DagsterEventType.ASSET_CHECK_EVALUATION}:
+        types = {entry.dagster_event_type for entry in events}
+        if types == {dg.DagsterEventType.ASSET_CHECK_EVALUATION}:
+            self._store_verdicts(events)
+        elif types == {dg.DagsterEventType.ASSET_MATERIALIZATION}:
+            self._store_materializations(events)
+        else:
             super().store_event_batch(events)
-            return
-        with self._connect() as connection:
-            stored = connection.execute(self.prepare_insert_event_batch(events).returning(SqlEventLogStorageTable.c.id))
-            ids = [row[0] for row in stored]
-            connection.execute(
-                AssetCheckExecutionsTable.insert(),
-                [self._verdict(entry, event_id) for entry, event_id in zip(events, ids, strict=True)],
-            )
 
-    def _verdict(self, entry: dg.EventLogEntry, event_id: int) -> dict[str, Any]:
+    def _store_materializations(self, events: Sequence[dg.EventLogEntry]) -> None:
+        with self.index_transaction() as connection:
+            ids = self._store_rows(connection, events, serialized(events))
+            self._store_asset_event_tags(connection, events, ids)
+            # The last is the asset's newest.
+            self._store_asset_event(connection, events[-1], ids[-1])
+
+    def _store_verdicts(self, events: Sequence[dg.EventLogEntry]) -> None:
+        texts = serialized(events)
+        with self.index_transaction() as connection:
+            ids = self._store_rows(connection, events, texts)
+            rows = [self._verdict(*each) for each in zip(events, texts, ids, strict=True)]
+            connection.execute(AssetCheckExecutionsTable.insert(), rows)
+
+    def _store_rows(
+        self, connection: Connection, events: Sequence[dg.EventLogEntry], texts: Sequence[str]
+    ) -> Sequence[int]:
+        """Store events; returns their ids in the same sequence. The statement is compiled once, however many."""
+        ids = connection.scalars(
+            SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True),
+            [self._row(entry, text) for entry, text in zip(events, texts, strict=True)],
+        )
+        return ids.all()
+
+    def _row(self, entry: dg.EventLogEntry, text: str) -> dict[str, Any]:
+        """An event's row, as Dagster writes it."""
+        told = entry.get_dagster_event()
+        return {
+            "run_id": entry.run_id,
+            "event": text,
+            "dagster_event_type": told.event_type_value,
+            "timestamp": self._event_insert_timestamp(entry),
+            "step_key": told.step_key,
+            "asset_key": told.asset_key.to_string() if told.asset_key else None,
+            "partition": told.partition,
+        }
+
+    def _verdict(self, entry: dg.EventLogEntry, text: str, event_id: int) -> dict[str, Any]:
         """The row of a verdict that no planned event has announced, as Dagster writes it."""
         evaluation = entry.get_dagster_event().asset_check_evaluation_data
         status = AssetCheckExecutionRecordStatus
@@ -86,11 +124,31 @@ class _PooledEventLogStorage(_Pooled, PostgresEventLogStorage):
             "check_name": evaluation.check_name,
             "run_id": entry.run_id,
             "execution_status": (status.SUCCEEDED if evaluation.passed else status.FAILED).value,
-            "evaluation_event": serialize_value(entry),
+            "evaluation_event": text,
             "evaluation_event_timestamp": self._event_insert_timestamp(entry),
             "evaluation_event_storage_id": event_id,
             "partition": evaluation.partition,
         }
+
+
+def serialized(events: Sequence[dg.EventLogEntry]) -> list[str]:
+    """Each event as Dagster serializes it; what events of one step have in common is packed once."""
+    first = events[0]
+    entry_fields, event_fields = pack_value(first), pack_value(first.get_dagster_event())
+    return [_text(entry_fields, event_fields, e) if _is_like(first, e) else serialize_value(e) for e in events]
+
+
+def _text(entry_fields: Mapping[str, Any], event_fields: Mapping[str, Any], entry: dg.EventLogEntry) -> str:
+    told = entry.get_dagster_event()
+    event = {**event_fields, "message": told.message, "event_specific_data": pack_value(told.event_specific_data)}
+    return json.dumps({**entry_fields, "timestamp": entry.timestamp, "dagster_event": event}, sort_keys=True)
+
+
+def _is_like(first: dg.EventLogEntry, entry: dg.EventLogEntry) -> bool:
+    """Whether two events differ in nothing but when they happened and what they tell."""
+    one, other = first.get_dagster_event(), entry.get_dagster_event()
+    alike = other._replace(message=one.message, event_specific_data=one.event_specific_data)
+    return entry._replace(timestamp=first.timestamp, dagster_event=alike) == first
 
 
 class _PooledScheduleStorage(_Pooled, PostgresScheduleStorage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from rebalancer_pipelines.adapters.postgres.tables import Base
 
 
 def copy_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store rows that all have the same columns, in the session's transaction; the database fills in the others.
+    """Store rows with the same columns in the same sequence, in the session's transaction; the others are filled in.
 
     Raises what an INSERT would: `IntegrityError` where a constraint refuses a row, `OperationalError` and its kin.
     """
@@ -36,7 +37,10 @@ def copy_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str, A
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
-                copy.write_row([_written(row[name]) if name in documents else row[name] for name in columns])
+                if documents:
+                    copy.write_row([_written(value) if name in documents else value for name, value in row.items()])
+                else:
+                    copy.write_row(tuple(row.values()))
     except psycopg.Error as error:
         raise DBAPIError.instance(
             f"COPY {table.__tablename__}",
@@ -53,12 +57,15 @@ def column_values(value: object) -> dict[str, Any]:
 
     `dataclasses.asdict` copies it all, deeply, which takes longer than to store it.
     """
-    return {name: getattr(value, name) for name in _field_names(type(value))}
+    names, read = _fields(type(value))
+    return dict(zip(names, read(value), strict=True))
 
 
 @cache
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _fields(kind: type[Any]) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
+    """Their names, and what reads them all at once."""
+    names = tuple(field.name for field in fields(kind))
+    return names, attrgetter(*names)
 
 
 def _written(document: Any) -> Jsonb | None:

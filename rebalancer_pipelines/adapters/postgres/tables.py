@@ -352,7 +352,13 @@ class OrderIntentRow(Base):
             "account_id",
             postgresql_where=text(f"state IN ({_AT_VENUE}) AND NOT dry_run"),
         ),
-        Index("ix_order_intent_by_time", "account_id", "updated_at", postgresql_where=text("NOT dry_run")),
+        # What rides on a net order has no deadline of its own.
+        Index(
+            "ix_order_intent_by_time",
+            "account_id",
+            "updated_at",
+            postgresql_where=text("NOT dry_run AND not_after IS NOT NULL"),
+        ),
         Index(None, "portfolio_id"),
     )
 

@@ -59,7 +59,7 @@ class AccountPlanner:
         with self._ports.transactions() as work:
             work.accounts.fence(lease)
             claim_for_sole_portfolio(work, self._account, self._ports.clock.now())
-            books, owners = work.ledger.books(self._account.id), len(work.portfolios.on_account(self._account.id))
+            books, owners = work.ledger.books(self._account.id), work.portfolios.count_on_account(self._account.id)
             work.commit()
         check_books(self._ports, self._account, self._proof.differences)
         check_unallocated(self._account, books, owners)

@@ -141,6 +141,10 @@ class Portfolios(Protocol):
         """The portfolios that share an account, by name."""
         ...
 
+    def count_on_account(self, account_id: UUID) -> int:
+        """How many share an account."""
+        ...
+
     def update(self, portfolio: Portfolio) -> None:
         """Replace the stored fields and weights of `portfolio.id`, all but the times of its rebalances."""
         ...
@@ -293,6 +297,10 @@ class Ledger(Protocol):
 
     def flows(self, portfolio_id: UUID, since: datetime) -> Mapping[Currency, Decimal]:
         """What came into a portfolio's book or left it since then, trades and their fees aside."""
+        ...
+
+    def is_untouched(self, account_id: UUID) -> bool:
+        """Whether the account has no entry at all."""
         ...
 
     def books(self, account_id: UUID) -> Books:

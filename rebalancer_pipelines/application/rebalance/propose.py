@@ -82,7 +82,7 @@ def preview_plan(ports: Ports, portfolio_name: str) -> Document:
         portfolio = work.portfolios.get(portfolio_name)
         account = work.accounts.by_id(portfolio.account_id)
         books = work.ledger.books(account.id)
-        shares_account = len(work.portfolios.on_account(account.id)) > 1
+        shares_account = work.portfolios.count_on_account(account.id) > 1
     venue = ports.venues.connect(account)
     balances = venue.balances()
     if (shares_account or account.is_paper) and not books.is_untouched:

@@ -89,7 +89,7 @@ def start_rebalance(ports: Ports, request: RebalanceRequest) -> AccountState:
             work.accounts.fence(rebalance.lease)
             claim_for_sole_portfolio(work, account, ports.clock.now())
             work.rebalances.store_balances(rebalance.id, proof.balances)
-            books, owners = work.ledger.books(account.id), len(work.portfolios.on_account(account.id))
+            books, owners = work.ledger.books(account.id), work.portfolios.count_on_account(account.id)
             work.commit()
 
     def check() -> None:

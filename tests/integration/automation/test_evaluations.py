@@ -20,6 +20,7 @@ from dagster._core.scheduler.instigation import (
     InstigatorType,
     ScheduleInstigatorData,
 )
+from dagster._serdes import serialize_value
 
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.claims import claim_due
@@ -31,6 +32,7 @@ from rebalancer_pipelines.orchestration.instance import LOCATION
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from rebalancer_pipelines.orchestration.schedules import stored_rhythms
 from rebalancer_pipelines.orchestration.sensors import sync_partitions
+from rebalancer_pipelines.orchestration.storage import serialized
 from tests.support.automation import create_enabled
 from tests.support.dagster_home import installed_instance
 from tests.support.running_clock import RunningClock
@@ -181,6 +183,8 @@ def test_one_batch_shows_every_portfolio_with_its_checks_beside_one_that_fails(
         dg.AssetCheckKey(asset, "rebalance_succeeded"), limit=10
     )
     assert len(stored_checks) == 3
+    told_of = [e for e in installation.instance.all_logs(result.run_id) if e.is_dagster_event]
+    assert serialized(told_of) == [serialize_value(entry) for entry in told_of]
     assert stored.history("halted")[0]["errors"][0]["code"] == "ACCOUNT_HALTED"
     assert batches(installation.sense("due_portfolios", told.cursor)) == []
 

@@ -10,6 +10,7 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from rebalancer_pipelines.domain.errors import IllegalTransitionError, LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import Fill, Order, OrderState
@@ -191,6 +192,25 @@ def test_fills_never_exceed_what_was_ordered(transactions: Transactions) -> None
     assert stored(transactions, order).filled_quantity == order.quantity
 
 
+def test_one_order_of_many_that_is_overfilled_stops_the_whole_statement(
+    transactions: Transactions, engine: Engine
+) -> None:
+    rebalance = a_rebalance(transactions)
+    orders = [an_order(rebalance, 0), an_order(rebalance, 1)]
+    with transactions() as work:
+        work.orders.add(orders)
+        work.commit()
+    too_much = [(orders[0], a_fill("T1", "0.5")), (orders[1], a_fill("T2", "0.3")), (orders[1], a_fill("T3", "0.3"))]
+    with transactions() as work, pytest.raises(IntegrityError, match=f"the fills of order {orders[1].id} exceed"):
+        work.orders.book_parts(rebalance.account_id, too_much)
+    with transactions() as work:
+        work.orders.book_parts(rebalance.account_id, too_much[:2])
+        work.commit()
+    with engine.connect() as connection, pytest.raises(IntegrityError, match="exceed its quantity"):
+        connection.execute(text("UPDATE fill SET quantity = 1 WHERE trade_id = 'T2'"))
+    assert [stored(transactions, order).filled_quantity for order in orders] == [Decimal("0.5"), Decimal("0.3")]
+
+
 def test_two_writers_of_fills_take_turns_and_cannot_overfill_together(
     transactions: Transactions, engine: Engine, threads: ThreadPoolExecutor
 ) -> None:
@@ -219,6 +239,28 @@ def test_many_writers_of_fills_do_not_deadlock(transactions: Transactions, threa
         return set(new)
 
     assert set().union(*threads.map(fill, range(8))) == {f"T{number}" for number in range(8)}
+
+
+def test_writers_of_the_same_orders_in_another_sequence_do_not_deadlock(
+    transactions: Transactions, threads: ThreadPoolExecutor
+) -> None:
+    start = Barrier(4)
+    rebalance = a_rebalance(transactions)
+    orders = [an_order(rebalance, sequence) for sequence in range(20)]
+    with transactions() as work:
+        work.orders.add(orders)
+        work.commit()
+
+    def fill(number: int) -> None:
+        mine = orders if number % 2 else orders[::-1]
+        parts = [(order, a_fill(f"T{number}-{order.sequence}", "0.01")) for order in mine]
+        with transactions() as work:
+            start.wait()
+            work.orders.book_parts(rebalance.account_id, parts)
+            work.commit()
+
+    list(threads.map(fill, range(4)))
+    assert {stored(transactions, order).filled_quantity for order in orders} == {Decimal("0.04")}
 
 
 def test_what_a_fill_moved_is_kept_as_the_venue_rounded_it(transactions: Transactions) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
+from rebalancer_pipelines.adapters.postgres.given_rows import among
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceBatchRow, RebalanceClaimRow
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch, Due, Rhythm
@@ -179,7 +180,7 @@ class PostgresClaims:
         self._session.execute(
             update(RebalanceClaimRow)
             .where(
-                RebalanceClaimRow.portfolio_id.in_(portfolio_ids),
+                among(RebalanceClaimRow.portfolio_id, portfolio_ids),
                 RebalanceClaimRow.finished_at.is_(None),
                 RebalanceClaimRow.scheduled_for <= answered_until,
             )

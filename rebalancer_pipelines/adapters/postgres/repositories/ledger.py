@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
@@ -54,13 +54,23 @@ class PostgresLedger:
         )
         return {Currency(currency): amount for currency, amount in sums if amount}
 
+    def is_untouched(self, account_id: UUID) -> bool:
+        """Whether the account has no entry at all."""
+        return not self._session.scalars(
+            select(exists(select(LedgerEntryRow.id).where(LedgerEntryRow.account_id == account_id)))
+        ).one()
+
     def books(self, account_id: UUID) -> Books:
         """Sum the entries of an account into its books."""
-        sums = self._session.execute(
-            select(LedgerEntryRow.portfolio_id, LedgerEntryRow.currency, func.sum(LedgerEntryRow.amount))
-            .where(LedgerEntryRow.account_id == account_id)
-            .group_by(LedgerEntryRow.portfolio_id, LedgerEntryRow.currency)
-        ).all()
+        sums = (
+            self._session.connection()
+            .execute(
+                select(LedgerEntryRow.portfolio_id, LedgerEntryRow.currency, func.sum(LedgerEntryRow.amount))
+                .where(LedgerEntryRow.account_id == account_id)
+                .group_by(LedgerEntryRow.portfolio_id, LedgerEntryRow.currency)
+            )
+            .all()
+        )
         unallocated: dict[Currency, Decimal] = {}
         by_portfolio: dict[UUID, dict[Currency, Decimal]] = defaultdict(dict)
         for portfolio_id, currency, amount in sums:

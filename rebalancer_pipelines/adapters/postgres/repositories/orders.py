@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from sqlalchemy import ARRAY, ColumnElement, Numeric, Row, Select, Text, Uuid, any_, case, func, literal, select, update
+from sqlalchemy import ColumnElement, Numeric, Row, Select, Text, Uuid, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
-from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
+from rebalancer_pipelines.adapters.postgres.given_rows import among, given_rows
 from rebalancer_pipelines.adapters.postgres.tables import FILLS_WITHIN_ORDER, FillRow, OrderIntentRow, RebalanceRow
 from rebalancer_pipelines.domain.errors import LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import (
@@ -48,7 +48,7 @@ class PostgresOrders:
             return
         rebalances = self._session.execute(
             select(RebalanceRow.id, RebalanceRow.account_id, RebalanceRow.portfolio_id, RebalanceRow.dry_run).where(
-                RebalanceRow.id.in_({order.rebalance_id for order in orders})
+                among(RebalanceRow.id, {o.rebalance_id for o in orders if o.rebalance_id is not None})
             )
         )
         owners: dict[UUID | None, dict[str, Any]] = {
@@ -102,7 +102,7 @@ class PostgresOrders:
         """All orders of several rebalances with their fills, each plan in its sequence."""
         return self._load(
             select(*_ORDER)
-            .where(OrderIntentRow.rebalance_id.in_(rebalance_ids))
+            .where(among(OrderIntentRow.rebalance_id, rebalance_ids))
             .order_by(OrderIntentRow.rebalance_id, OrderIntentRow.sequence)
         )
 
@@ -123,7 +123,7 @@ class PostgresOrders:
         self._session.execute(
             update(OrderIntentRow)
             .where(
-                OrderIntentRow.id.in_([order.id for order, _ in parts]),
+                among(OrderIntentRow.id, [order.id for order, _ in parts]),
                 OrderIntentRow.state == OrderState.PLANNED.value,
             )
             .values(state=OrderState.NETTED.value, updated_at=func.clock_timestamp())
@@ -276,15 +276,16 @@ class PostgresOrders:
             raise
 
     def _load(self, statement: Select[Any]) -> list[Order]:
-        loaded = self._session.execute(statement).all()
+        # Straight from the connection: they are no entities that the session would have to keep.
+        loaded = self._session.connection().execute(statement).all()
         fills = self._fills([row.id for row in loaded])
         return [_order(row, fills[row.id]) for row in loaded]
 
     def _fills(self, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Fill, ...]]:
         found: dict[UUID, tuple[Fill, ...]] = defaultdict(tuple)
-        rows = self._session.execute(
+        rows = self._session.connection().execute(
             select(*FillRow.__table__.columns)
-            .where(FillRow.order_intent_id == any_(literal(order_ids, ARRAY(Uuid()))))
+            .where(among(FillRow.order_intent_id, order_ids))
             .order_by(FillRow.executed_at, FillRow.trade_id)
         )
         for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import DateTime, Select, Uuid, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
+from rebalancer_pipelines.adapters.postgres.given_rows import among, given_rows
 from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBand, DriftBandKind
@@ -70,6 +70,10 @@ class PostgresPortfolios:
     def on_account(self, account_id: UUID) -> Sequence[Portfolio]:
         """The portfolios that share an account, by name."""
         return self._load(select(PortfolioRow).where(PortfolioRow.account_id == account_id))
+
+    def count_on_account(self, account_id: UUID) -> int:
+        """How many share an account."""
+        return self._session.scalars(select(func.count()).where(PortfolioRow.account_id == account_id)).one()
 
     def update(self, portfolio: Portfolio) -> None:
         """Replace the stored fields and weights; the times of its rebalances are left to `mark_rebalanced`."""
@@ -163,7 +167,7 @@ class PostgresPortfolios:
 
     def by_ids(self, portfolio_ids: Collection[UUID]) -> Sequence[Portfolio]:
         """Those of the portfolios that are there, by name."""
-        return self._load(select(PortfolioRow).where(PortfolioRow.id.in_(portfolio_ids)))
+        return self._load(select(PortfolioRow).where(among(PortfolioRow.id, portfolio_ids)))
 
     def _store_weights(self, portfolio: Portfolio) -> None:
         self._session.execute(
@@ -179,12 +183,12 @@ class PostgresPortfolios:
         weights = self._weights([row.id for row in rows])
         return [_portfolio(row, weights[row.id]) for row in rows]
 
-    def _weights(self, portfolio_ids: Iterable[UUID]) -> dict[UUID, dict[Currency, Decimal | None]]:
+    def _weights(self, portfolio_ids: Collection[UUID]) -> dict[UUID, dict[Currency, Decimal | None]]:
         found: dict[UUID, dict[Currency, Decimal | None]] = defaultdict(dict)
         statement = select(TargetWeightRow.portfolio_id, TargetWeightRow.currency, TargetWeightRow.weight).where(
-            TargetWeightRow.portfolio_id.in_(portfolio_ids)
+            among(TargetWeightRow.portfolio_id, portfolio_ids)
         )
-        for portfolio_id, currency, weight in self._session.execute(statement):
+        for portfolio_id, currency, weight in self._session.connection().execute(statement):
             found[portfolio_id][Currency(currency)] = weight
         return found
 

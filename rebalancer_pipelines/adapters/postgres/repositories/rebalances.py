@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.orm import Session, aliased
 
 from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
-from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
+from rebalancer_pipelines.adapters.postgres.given_rows import among, given_rows
 from rebalancer_pipelines.adapters.postgres.tables import (
     AccountBalanceRow,
     PortfolioPositionRow,
@@ -102,7 +102,7 @@ class PostgresRebalances:
         """Whose each of these rebalances is."""
         rows = self._session.execute(
             select(RebalanceRow.id, RebalanceRow.portfolio_id, RebalanceRow.dry_run).where(
-                RebalanceRow.id.in_(rebalance_ids)
+                among(RebalanceRow.id, rebalance_ids)
             )
         )
         return {row.id: Owner(row.portfolio_id, row.dry_run) for row in rows}
@@ -264,7 +264,7 @@ class PostgresRebalances:
         closed = set(
             self._session.scalars(
                 update(RebalanceRow)
-                .where(RebalanceRow.id.in_(positions_after), RebalanceRow.status == RebalanceStatus.ACTIVE.value)
+                .where(among(RebalanceRow.id, positions_after), RebalanceRow.status == RebalanceStatus.ACTIVE.value)
                 .values(status=RebalanceStatus.FINISHED.value, finished_at=now)
                 .returning(RebalanceRow.id)
             )
