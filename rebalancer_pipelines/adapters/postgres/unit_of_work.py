@@ -14,6 +14,7 @@ from rebalancer_pipelines.adapters.postgres.database import is_unavailable, unav
 from rebalancer_pipelines.adapters.postgres.repositories.accounts import PostgresAccounts
 from rebalancer_pipelines.adapters.postgres.repositories.activity import PostgresActivityLog
 from rebalancer_pipelines.adapters.postgres.repositories.claims import PostgresClaims
+from rebalancer_pipelines.adapters.postgres.repositories.daily_values import PostgresDailyValues
 from rebalancer_pipelines.adapters.postgres.repositories.drift_watch import PostgresDriftWatch
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
 from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
@@ -28,6 +29,7 @@ from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
     Claims,
+    DailyValues,
     DriftWatch,
     History,
     KillSwitch,
@@ -83,6 +85,7 @@ class PostgresUnitOfWork:
         self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
         self.notifications: Notifications = PostgresNotifications(self._session, notified)
         self.portfolio_days: PortfolioDays = PostgresPortfolioDays(self._session)
+        self.daily_values: DailyValues = PostgresDailyValues(self._session)
 
     def __enter__(self) -> Self:
         return self

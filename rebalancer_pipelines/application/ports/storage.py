@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
+from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
 from rebalancer_pipelines.domain.market import PriceMark
@@ -583,6 +585,30 @@ class PortfolioDays(Protocol):
         ...
 
 
+class DailyValues(Protocol):
+    """What portfolios were worth day by day, on both bases."""
+
+    def build(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Sequence[BuiltDay]:
+        """Value the books at the end of each day of the span, from their first entries on.
+
+        Nothing but the ledger, the rehearsals and the price bars decides, so building a day again gives the same rows;
+        rows that are right already are not written. Expects a span that has ended.
+        """
+        ...
+
+    def outdated(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Sequence[date]:
+        """The days of the span that were never built, or that have other entries or closes by now."""
+        ...
+
+    def closes(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Mapping[str, bool]:
+        """The markets whose closes the books need, each with whether the span has any."""
+        ...
+
+    def without_value(self, limit: int) -> tuple[int, Sequence[MissingCloses]]:
+        """How many days of books have no value for want of a close, and the newest of them."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
 
@@ -598,6 +624,7 @@ class UnitOfWork(Protocol):
     kill_switch: KillSwitch
     notifications: Notifications
     portfolio_days: PortfolioDays
+    daily_values: DailyValues
 
     def __enter__(self) -> Self: ...
 
