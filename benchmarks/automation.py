@@ -37,6 +37,7 @@ from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.prices.bar_sources import BarRegistry
 from rebalancer_pipelines.adapters.venues.paper.venue import PaperVenue
 from rebalancer_pipelines.application.claims import LOOK_AHEAD, claim_due
 from rebalancer_pipelines.application.drift_watch import watch_drift
@@ -108,6 +109,7 @@ def opened(database_url: str) -> Iterator[Ports]:
         yield Ports(
             transactions=lambda: PostgresUnitOfWork(engine),
             venues=PaperVenues(engine),  # type: ignore[arg-type]
+            bar_sources=BarRegistry(SystemClock()),
             clock=SystemClock(),
             kill_file=KillFile(Path(folder)),
         )

@@ -11,6 +11,7 @@ from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.notifier import open_notifier
 from rebalancer_pipelines.adapters.postgres.database import database_mark, open_engine
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.prices.bar_sources import BarRegistry
 from rebalancer_pipelines.adapters.redis.cache import open_cache
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
@@ -41,6 +42,7 @@ def open_ports(database_url: str, data_dir: Path | None = None, *, redis_url: st
                 engine, notified=notified, on_portfolio_change=cache.forget_portfolios
             ),
             venues=VenueRegistry(engine, clock, key_file=folder / _KEY_FILE),
+            bar_sources=BarRegistry(clock),
             clock=clock,
             kill_file=KillFile(folder),
             dry_run_only=settings.dry_run_only,

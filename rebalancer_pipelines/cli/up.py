@@ -197,7 +197,7 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
     with session.ports.transactions() as work:
         accounts = work.accounts.all()
         stored = work.portfolios.all()
-        newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1)]
+        newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1, rehearsed=False)]
     portfolios = [portfolio.name for portfolio in stored]
     if as_json:
         print_json(

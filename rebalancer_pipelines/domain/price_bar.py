@@ -33,6 +33,23 @@ class BarOrigin(StrEnum):
     FILE = "file"
     OBSERVED = "observed"
 
+    @property
+    def rank(self) -> int:
+        """Which of two bars of the same time stands: a lower one never takes the place of a higher.
+
+        So what is stored does not depend on the order in which sources were read.
+        """
+        return _RANKS[self]
+
+
+_RANKS = {
+    BarOrigin.OBSERVED: 0,
+    BarOrigin.FILE: 1,
+    BarOrigin.TRADES: 2,
+    BarOrigin.RECORDING: 3,
+    BarOrigin.VENUE: 3,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PriceBar:

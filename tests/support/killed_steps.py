@@ -29,6 +29,7 @@ from sqlalchemy import Connection, Engine, event
 from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.prices.bar_sources import BarRegistry
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.ports import Acknowledgement, Clearance, Clock, OrderTicket, Ports, Venue
 from rebalancer_pipelines.domain.order import Fill, LiquiditySide, Order, OrderState
@@ -161,6 +162,7 @@ def stepwise_ports(
         yield Ports(
             transactions=lambda: StepwiseUnitOfWork(engine, steps),
             venues=StepwiseVenues(engine, clock, data_dir / "credentials.key", steps),
+            bar_sources=BarRegistry(clock),
             clock=clock,
             kill_file=KillFile(data_dir),
             lease_patience=lease_patience,

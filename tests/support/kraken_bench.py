@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.prices.bar_sources import BarRegistry
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.accounts import NewAccount, open_account
 from rebalancer_pipelines.application.batch.attempt import Outcome
@@ -268,6 +269,7 @@ def kraken_bench(engine: Engine, stored: Stored, data_dir: Path) -> Iterator[Kra
     ports = Ports(
         transactions=lambda: PostgresUnitOfWork(engine),
         venues=VenueRegistry(engine, clock, key_file=data_dir / "credentials.key"),
+        bar_sources=BarRegistry(clock),
         clock=clock,
         kill_file=KillFile(data_dir),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from rebalancer_pipelines.adapters.kill_file import KillFile
 from rebalancer_pipelines.adapters.postgres.database import open_engine
 from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.adapters.prices.bar_sources import BarRegistry
 from rebalancer_pipelines.adapters.venues.registry import VenueRegistry
 from rebalancer_pipelines.application.ports import Clock, Ports
 from rebalancer_pipelines.domain.notification import NotificationKind
@@ -23,6 +24,7 @@ def ports_on(
         yield Ports(
             transactions=lambda: PostgresUnitOfWork(engine, notified=notified),
             venues=VenueRegistry(engine, clock, key_file=data_dir / "credentials.key"),
+            bar_sources=BarRegistry(clock),
             clock=clock,
             kill_file=KillFile(data_dir),
         )

@@ -32,13 +32,42 @@ class Bar:
 
 def bar_opened_at(base: Currency, opened_at: datetime) -> Bar | None:
     """The bar of the hour that starts at `opened_at`; None where the recording has a gap."""
-    key = f"{base},{opened_at.astimezone(UTC):%Y-%m-%dT%H:%M}Z,"
+    key = _key(base, opened_at)
     lines = _lines()
     place = bisect_left(lines, key)
     if place == len(lines) or not lines[place].startswith(key):
         return None
     *_, close, volume = lines[place].split(",")
     return Bar(closed_at=opened_at + BAR_LENGTH, close=Decimal(close), volume=Decimal(volume))
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One whole line of the recording."""
+
+    opened_at: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+def hours_between(base: Currency, start: datetime, end: datetime) -> list[Hour]:
+    """The hours of one market that start at or after `start` and before `end`, by time."""
+    lines = _lines()
+    first, last = (bisect_left(lines, _key(base, moment)) for moment in (start, end))
+    return [_hour(line) for line in lines[first:last]]
+
+
+def _key(base: Currency, opened_at: datetime) -> str:
+    """How the line of an hour begins."""
+    return f"{base},{opened_at.astimezone(UTC):%Y-%m-%dT%H:%M}Z,"
+
+
+def _hour(line: str) -> Hour:
+    _, opened_at, *numbers = line.split(",")
+    return Hour(datetime.fromisoformat(opened_at), *map(Decimal, numbers))
 
 
 @cache

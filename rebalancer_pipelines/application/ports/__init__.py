@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from rebalancer_pipelines.application.ports.bars import BarFiles, BarSource, BarSources, BarsRead
 from rebalancer_pipelines.application.ports.cache import Cache, ListedPortfolio, NoCache, NotedError
 from rebalancer_pipelines.application.ports.clock import Clock
 from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
+    Bars,
     Claims,
     DailyValues,
     DriftWatch,
@@ -24,6 +26,7 @@ from rebalancer_pipelines.application.ports.storage import (
     PortfolioDays,
     Portfolios,
     Rebalances,
+    Rehearsals,
     UnitOfWork,
 )
 from rebalancer_pipelines.application.ports.venue import (
@@ -36,6 +39,7 @@ from rebalancer_pipelines.application.ports.venue import (
     OrderReference,
     OrderTicket,
     PriceSource,
+    RecordedMarket,
     Rejected,
     Unclear,
     Venue,
@@ -49,6 +53,11 @@ __all__ = [
     "Accounts",
     "Acknowledgement",
     "ActivityLog",
+    "BarFiles",
+    "BarSource",
+    "BarSources",
+    "Bars",
+    "BarsRead",
     "Cache",
     "Claims",
     "Clearance",
@@ -76,6 +85,8 @@ __all__ = [
     "Ports",
     "PriceSource",
     "Rebalances",
+    "RecordedMarket",
+    "Rehearsals",
     "Rejected",
     "Unclear",
     "UnitOfWork",
@@ -108,6 +119,7 @@ class Ports:
 
     transactions: Callable[[], UnitOfWork]
     venues: Venues
+    bar_sources: BarSources
     clock: Clock
     kill_file: KillFile
     dry_run_only: bool = False

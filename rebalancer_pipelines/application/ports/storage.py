@@ -19,6 +19,8 @@ from rebalancer_pipelines.domain.notification import Notification, NotificationK
 from rebalancer_pipelines.domain.order import Fill, Order, OrderState
 from rebalancer_pipelines.domain.portfolio import Account, CredentialSource, Holding, Portfolio, TradingState
 from rebalancer_pipelines.domain.portfolio_day import PortfolioDay
+from rebalancer_pipelines.domain.price_bar import PriceBar, Timeframe
+from rebalancer_pipelines.domain.price_history import BarGap, MarketDays, NeededMarket, StoredBars
 from rebalancer_pipelines.domain.rebalance import (
     AttemptResult,
     Lease,
@@ -31,6 +33,7 @@ from rebalancer_pipelines.domain.rebalance import (
     TriggeredBy,
     WeighedPosition,
 )
+from rebalancer_pipelines.domain.rehearsal import RehearsedRebalance
 from rebalancer_pipelines.domain.values import Currency
 
 
@@ -506,8 +509,10 @@ class History(Protocol):
         """One record."""
         ...
 
-    def newest(self, portfolio_id: UUID | None, limit: int) -> Sequence[tuple[str, RebalanceRecord]]:
-        """Records with their portfolio's name, newest first."""
+    def newest(
+        self, portfolio_id: UUID | None, limit: int, *, rehearsed: bool = True
+    ) -> Sequence[tuple[str, RebalanceRecord]]:
+        """Records with their portfolio's name, newest first; those of rehearsals only when they are wanted, too."""
         ...
 
     def newest_live_runs(
@@ -609,6 +614,61 @@ class DailyValues(Protocol):
         ...
 
 
+class Rehearsals(Protocol):
+    """What the planner would have done over the recorded year: dry runs apart from every book and every limit."""
+
+    def begin(self, portfolio_id: UUID, deposits: Mapping[Currency, Decimal], at: datetime) -> None:
+        """Store the play money that a rehearsal begins with, once, and take the turn to go on with it.
+
+        Whoever else rehearses the portfolio waits until this transaction ends; nothing that trades does.
+        """
+        ...
+
+    def latest(self, portfolio_id: UUID) -> datetime | None:
+        """The due time of the last attempt that is stored."""
+        ...
+
+    def units(self, portfolio_id: UUID) -> Mapping[Currency, Decimal]:
+        """What the play money has become, by currency."""
+        ...
+
+    def add(self, attempts: Sequence[RehearsedRebalance]) -> None:
+        """Store attempts with all that they rest on and came to."""
+        ...
+
+
+class Bars(Protocol):
+    """Price bars: what markets did, by the hour and by the day."""
+
+    def add(self, bars: Sequence[PriceBar]) -> Sequence[StoredBars]:
+        """Store bars, no two of the same time; by market, what it came to.
+
+        A bar that says what is stored already changes nothing, and none takes the place of one whose origin ranks
+        higher.
+        """
+        ...
+
+    def closes(self, price_source: str, symbols: Collection[str], span: DaySpan) -> Mapping[tuple[str, date], Decimal]:
+        """What markets closed at, by symbol and day; a day without its bar is absent."""
+        ...
+
+    def gaps(self, timeframe: Timeframe, wanted: Sequence[MarketDays]) -> Sequence[BarGap]:
+        """Where bars are missing, by market and time; those that follow each other are one gap."""
+        ...
+
+    def first_days(self, timeframe: Timeframe) -> Mapping[tuple[str, str], date]:
+        """The day of the oldest bar, by price source and symbol."""
+        ...
+
+    def observed(self, price_source: str, span: DaySpan) -> Sequence[PriceBar]:
+        """Daily bars made of the mids that rebalances at these prices have seen; rehearsals have seen none."""
+        ...
+
+    def needed(self) -> Sequence[NeededMarket]:
+        """The markets on which the value of a portfolio rests: those of its weights, and of all that its book had."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
 
@@ -625,6 +685,8 @@ class UnitOfWork(Protocol):
     notifications: Notifications
     portfolio_days: PortfolioDays
     daily_values: DailyValues
+    bars: Bars
+    rehearsals: Rehearsals
 
     def __enter__(self) -> Self: ...
 

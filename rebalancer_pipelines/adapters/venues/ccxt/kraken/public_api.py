@@ -1,14 +1,15 @@
-"""Kraken's public API: its lists, its tickers and its time, without a key."""
+"""Kraken's public API: its lists, its tickers, its bars and its time, without a key."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from rebalancer_pipelines.adapters.venues.ccxt.client import CcxtClient, GaveUpError
-from rebalancer_pipelines.adapters.venues.ccxt.kraken.catalogue import Catalogue, read_catalogue
+from rebalancer_pipelines.adapters.venues.ccxt.kraken.bars import Entry, read_entries
+from rebalancer_pipelines.adapters.venues.ccxt.kraken.catalogue import Catalogue, Listing, read_catalogue
 from rebalancer_pipelines.adapters.venues.ccxt.kraken.explanations import malformed, unreadable
 from rebalancer_pipelines.adapters.venues.ccxt.kraken.reply import MalformedReplyError, moment, reply_of, table
 from rebalancer_pipelines.adapters.venues.ccxt.one_line import LONGEST, one_line
@@ -109,6 +110,27 @@ class PublicApi:
             self._skew = _proven_distance(told, told + timedelta(seconds=1), sent_at, received_at)
             self._skew_known_at = received_at
         return self._skew
+
+    def bars(self, listing: Listing, length: timedelta, *, since: datetime) -> Sequence[Entry]:
+        """The finished bars of a market that open at `since` or later, as far back as Kraken goes: 720 at most.
+
+        Earlier ones may be among them. Raises `VenueUnreachableError`.
+        """
+        what = f"bars of {listing.market.symbol}"
+        # Whether Kraken counts the moment itself in has changed; one bar earlier is right either way.
+        after = int((since - length).timestamp())
+        parameters = {"pair": listing.pair, "interval": str(length // timedelta(minutes=1)), "since": str(after)}
+        self._pace.wait()
+        answer = self._client.call("publicGetOHLC", parameters)
+        reply = reply_of(answer)
+        if answer.status != 200 or reply is None or reply.get("error") != []:
+            # The cause may be a pair that was delisted a moment ago.
+            self._doubted = True
+            raise unreadable(what, "OHLC", answer, self.place)
+        try:
+            return read_entries(table(reply, "result"), listing.names, length)
+        except MalformedReplyError as error:
+            raise malformed(what, str(error)) from None
 
     @property
     def known_skew(self) -> timedelta:

@@ -1,0 +1,1 @@
+"""Price history: collecting bars, importing them, and knowing what is missing."""
