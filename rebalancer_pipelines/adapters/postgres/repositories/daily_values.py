@@ -44,16 +44,23 @@ _SPAN = """
     )
 """
 
-_MARKET = """
-    market AS (
-        SELECT price_source, currency, valuation_currency, EXISTS (
-            SELECT FROM price_bar bar
-            WHERE bar.price_source = used.price_source AND symbol = currency || '/' || valuation_currency
-        ) AS has_bars
-        FROM (
-            SELECT DISTINCT price_source, currency, valuation_currency FROM moved JOIN chosen USING (portfolio_id)
-        ) AS used
-    )
+_WITHIN = """
+    day BETWEEN CAST(:first AS date) AND CAST(:last AS date)
+    AND (basis <> 'rehearsed' OR day <= CAST(:rehearsed_until AS date))
+"""
+
+# Subqueries, since PostgreSQL cannot know how many days and currencies there will be, and would join them in a way that
+# suits a handful of each.
+_CLOSE = """
+    SELECT close FROM price_bar
+    WHERE price_bar.price_source = chosen.price_source
+        AND symbol = currency || '/' || chosen.valuation_currency
+        AND timeframe = '1d'
+        AND opened_at = CAST(day AS timestamp) AT TIME ZONE 'UTC'
+"""
+_ANY_BAR = """
+    SELECT FROM price_bar
+    WHERE price_bar.price_source = chosen.price_source AND symbol = currency || '/' || chosen.valuation_currency
 """
 
 _BUILD = text(
@@ -69,42 +76,42 @@ _BUILD = text(
             count(*) AS entries,
             coalesce(sum(amount) FILTER (WHERE amount > 0 AND kind = ANY (CAST(:flows AS text[]))), 0) AS came,
             coalesce(-sum(amount) FILTER (WHERE amount < 0 AND kind = ANY (CAST(:flows AS text[]))), 0) AS went,
-            bool_or(kind = 'fill') AS traded
+            bool_or(kind = 'fill') AS has_fill
         FROM book_entry
         WHERE portfolio_id = ANY (CAST(:portfolios AS uuid[])) AND occurred_at < :ends_at
         GROUP BY 1, 2, 3, 4
-    ), {_SPAN}, {_MARKET}, held AS (
+    ), {_SPAN}, each_day AS (
+        SELECT portfolio_id, basis, currency, day, amount, entries, came, went, has_fill FROM moved
+        UNION ALL
+        SELECT portfolio_id, basis, currency, day, 0, 0, 0, 0, false
+        FROM span
+        JOIN (SELECT DISTINCT portfolio_id, basis, currency FROM moved) AS known USING (portfolio_id, basis)
+    ), held AS (
         SELECT
             portfolio_id,
             basis,
-            day,
             currency,
-            sum(coalesce(amount, 0)) OVER so_far AS units,
-            sum(coalesce(entries, 0)) OVER so_far AS entry_count,
-            bool_or(coalesce(traded, false)) OVER so_far AS traded,
-            coalesce(came, 0) AS came,
-            coalesce(went, 0) AS went,
-            entries IS NOT NULL AS has_moved
-        FROM span
-        JOIN (SELECT DISTINCT portfolio_id, basis, currency FROM moved) AS known USING (portfolio_id, basis)
-        LEFT JOIN moved USING (portfolio_id, basis, currency, day)
+            day,
+            sum(sum(amount)) OVER so_far AS units,
+            sum(sum(entries)) OVER so_far AS entry_count,
+            bool_or(bool_or(has_fill)) OVER so_far AS was_traded,
+            sum(came) AS came,
+            sum(went) AS went,
+            sum(entries) > 0 AS has_moved
+        FROM each_day
+        GROUP BY portfolio_id, basis, currency, day
         WINDOW so_far AS (PARTITION BY portfolio_id, basis, currency ORDER BY day ROWS UNBOUNDED PRECEDING)
     ), priced AS MATERIALIZED (
         SELECT
             held.*,
             chosen.name,
             valuation_currency,
-            CASE currency WHEN valuation_currency THEN 1 ELSE close END AS price,
+            CASE currency WHEN valuation_currency THEN 1 ELSE ({_CLOSE}) END AS price,
             -- What the program has traded has a market, whether anybody has collected its prices or not.
-            has_bars OR traded AS has_market
+            was_traded OR EXISTS ({_ANY_BAR}) AS has_market
         FROM held
         JOIN chosen USING (portfolio_id)
-        JOIN market USING (price_source, currency, valuation_currency)
-        LEFT JOIN price_bar bar ON bar.price_source = chosen.price_source
-            AND symbol = currency || '/' || valuation_currency
-            AND timeframe = '1d'
-            AND opened_at = CAST(day AS timestamp) AT TIME ZONE 'UTC'
-        WHERE day >= CAST(:first AS date)
+        WHERE {_WITHIN}
     ), summed AS (
         SELECT
             portfolio_id,
@@ -174,13 +181,11 @@ _BUILD = text(
         RETURNING portfolio_id, basis, day
     ), old_holding AS (
         DELETE FROM daily_holding AS was
-        USING valued
-        WHERE (was.portfolio_id, was.basis, was.day) = (valued.portfolio_id, valued.basis, valued.day)
-            AND NOT EXISTS (
-                SELECT FROM holding
-                WHERE (holding.portfolio_id, holding.basis, holding.day, holding.currency)
-                    = (was.portfolio_id, was.basis, was.day, was.currency)
-            )
+        USING priced
+        WHERE (was.portfolio_id, was.basis, was.day, was.currency)
+                = (priced.portfolio_id, priced.basis, priced.day, priced.currency)
+            AND priced.units = 0
+            AND NOT has_moved
         RETURNING was.portfolio_id, was.basis, was.day
     ), changed AS (
         SELECT * FROM new_value UNION SELECT * FROM new_holding UNION SELECT * FROM old_holding
@@ -201,16 +206,17 @@ _BUILD = text(
 _OUTDATED = text(
     f"""
     WITH {_CHOSEN}, moved AS MATERIALIZED (
-        SELECT
-            portfolio_id, basis, currency, CAST(occurred_at AT TIME ZONE 'UTC' AS date) AS day, count(*) AS entries,
-            bool_or(kind = ANY (CAST(:flows AS text[]))) AS has_flow
+        SELECT portfolio_id, basis, CAST(occurred_at AT TIME ZONE 'UTC' AS date) AS day, count(*) AS entries
         FROM book_entry
         WHERE portfolio_id = ANY (CAST(:portfolios AS uuid[])) AND occurred_at < :ends_at
-        GROUP BY 1, 2, 3, 4
-    ), {_SPAN}, {_MARKET}, counted AS (
-        SELECT portfolio_id, basis, day, sum(coalesce(sum(entries), 0)) OVER so_far AS entry_count
-        FROM span
-        LEFT JOIN moved USING (portfolio_id, basis, day)
+        GROUP BY 1, 2, 3
+    ), {_SPAN}, counted AS (
+        SELECT portfolio_id, basis, day, sum(sum(entries)) OVER so_far AS entry_count
+        FROM (
+            SELECT portfolio_id, basis, day, entries FROM moved
+            UNION ALL
+            SELECT portfolio_id, basis, day, 0 FROM span
+        ) AS each_day
         GROUP BY portfolio_id, basis, day
         WINDOW so_far AS (PARTITION BY portfolio_id, basis ORDER BY day ROWS UNBOUNDED PRECEDING)
     )
@@ -218,27 +224,35 @@ _OUTDATED = text(
     FROM counted
     JOIN chosen USING (portfolio_id)
     LEFT JOIN daily_portfolio_value AS built USING (portfolio_id, basis, day)
-    WHERE day >= CAST(:first AS date) AND (
-        (built.entry_count, built.valuation_currency) IS DISTINCT FROM (counted.entry_count, chosen.valuation_currency)
-    )
+    WHERE {_WITHIN}
+        AND (
+            built.entry_count, built.valuation_currency
+        ) IS DISTINCT FROM (counted.entry_count, chosen.valuation_currency)
     UNION
     SELECT day
-    FROM daily_holding
+    FROM daily_holding AS holding
     JOIN daily_portfolio_value USING (portfolio_id, basis, day)
     JOIN chosen USING (portfolio_id)
-    JOIN market USING (price_source, currency)
-    LEFT JOIN moved USING (portfolio_id, basis, currency, day)
-    LEFT JOIN price_bar bar ON bar.price_source = chosen.price_source
-        AND symbol = currency || '/' || chosen.valuation_currency
-        AND timeframe = '1d'
-        AND opened_at = CAST(day AS timestamp) AT TIME ZONE 'UTC'
     WHERE day BETWEEN CAST(:first AS date) AND CAST(:last AS date)
-        AND market.valuation_currency = chosen.valuation_currency
         AND currency <> chosen.valuation_currency
         AND (
-            close IS DISTINCT FROM price
+            ({_CLOSE}) IS DISTINCT FROM price
             -- Its market has prices by now, so that this day's is missing.
-            OR (close IS NULL AND has_bars AND NOT missing ? currency AND (units <> 0 OR coalesce(has_flow, false)))
+            OR (
+                price IS NULL
+                AND NOT missing ? currency
+                AND EXISTS ({_ANY_BAR})
+                AND (
+                    units <> 0
+                    OR EXISTS (
+                        SELECT FROM book_entry AS entry
+                        WHERE (entry.portfolio_id, entry.basis, entry.currency)
+                                = (holding.portfolio_id, holding.basis, holding.currency)
+                            AND CAST(occurred_at AT TIME ZONE 'UTC' AS date) = day
+                            AND kind = ANY (CAST(:flows AS text[]))
+                    )
+                )
+            )
         )
     ORDER BY day
     """  # noqa: S608 - a constant of this module
