@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from rebalancer_pipelines.cli import (
     account,
     backfill,
+    bars,
     doctor,
     notify,
     portfolio,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.add_typer(account.app, name="account")
 app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(scheduler.app, name="scheduler")
+app.add_typer(bars.app, name="bars")
 app.add_typer(notify.app, name="notify")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)

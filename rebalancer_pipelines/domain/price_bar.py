@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from rebalancer_pipelines.domain.errors import InvalidInputError
+
 
 class Timeframe(StrEnum):
     """How long a bar is; bars start at full hours and at midnight, in UTC."""
@@ -68,3 +70,10 @@ class PriceBar:
     close: Decimal
     volume: Decimal | None
     origin: BarOrigin
+
+
+def parse_timeframe(text: str) -> Timeframe:
+    """Read `1d` or `1h`. Raises `InvalidInputError`."""
+    if text not in set(Timeframe):
+        raise InvalidInputError("timeframe", text, f"is unknown; use {' or '.join(Timeframe)}")
+    return Timeframe(text)

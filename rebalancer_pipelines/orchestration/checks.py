@@ -10,11 +10,13 @@ from decimal import Decimal
 
 import dagster as dg
 
+from rebalancer_pipelines.application.price_history.collect import BarCollection
 from rebalancer_pipelines.application.rebalance.execute import ExecutedOrders
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord
 from rebalancer_pipelines.domain.values import Currency, plain
+from rebalancer_pipelines.orchestration.metadata import gaps_table
 from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 
 
@@ -81,6 +83,30 @@ REBALANCE_SUCCEEDED = _spec(
     "The rebalance went through without an error; the row is written either way.",
     blocking=True,
 )
+
+
+def no_gaps_spec(asset: str) -> dg.AssetCheckSpec:
+    """The check on gaps of an asset of bars. Its verdict is on all days of a run, which may be many."""
+    return dg.AssetCheckSpec(
+        "no_gaps",
+        asset=asset,
+        description="Every market that portfolios need, and every recorded one, has all its bars; no gap is filled.",
+        blocking=False,
+    )
+
+
+def no_gaps(spec: dg.AssetCheckSpec, collected: BarCollection) -> dg.AssetCheckResult:
+    """Whether bars are missing, where and why."""
+    missing = sum(gap.bars for gap in collected.gaps)
+    reasons = "; ".join(map(str, collected.shortfalls))
+    return dg.AssetCheckResult(
+        passed=not missing,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{missing} bars are missing: {reasons}" if missing else None,
+        metadata={"missing": missing, "gaps": gaps_table(collected.gaps)},
+    )
 
 
 def gate(spec: dg.AssetCheckSpec, denial: DeniedError | None) -> dg.AssetCheckResult:

@@ -28,6 +28,14 @@ rebalance = dg.define_asset_job(
     run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "900"},
 )
 
+price_history = dg.define_asset_job(
+    "price_history",
+    selection=dg.AssetSelection.assets("daily_bars", "hourly_bars"),
+    description="Collects the price bars of a day, or of a range of days in one run.",
+    executor_def=dg.in_process_executor,
+    run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "3600"},
+)
+
 
 @dg.job(
     description="Rebalances many portfolios in one run: one price read per market, orders netted per account.",

@@ -4,21 +4,27 @@ Here: tables, markdown and figures made from results of the use cases. Not here:
 the program relies on.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 
+from rebalancer_pipelines.application.price_history.collect import BarCollection
 from rebalancer_pipelines.application.rebalance.start import AccountState
 from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.order import Order
+from rebalancer_pipelines.domain.price_history import BarGap
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord, WeighedPosition
 from rebalancer_pipelines.domain.values import plain
 
 Metadata = dict[str, Any]
 _CENT = Decimal("0.01")
+_MOST_ROWS = 100
+"""A run over many days writes its metadata once for each of them."""
 
 
 def _table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> dg.TableMetadataValue:
@@ -246,3 +252,40 @@ def record_figures(record: RebalanceRecord) -> Metadata:
     if record.errors:
         metadata["errors"] = dg.MetadataValue.json(record.errors)
     return metadata
+
+
+def bars_metadata(collected: BarCollection) -> Metadata:
+    """What was stored of every market, and what is missing."""
+    columns = {
+        "prices": "price source",
+        "market": "",
+        "added": "",
+        "changed": "the source says otherwise than before",
+        "unchanged": "",
+        "outranked": "left aside: an origin of a higher rank stands",
+    }
+    written: dict[str, int] = defaultdict(int)
+    for one in collected.stored:
+        written[one.price_source] += one.added + one.changed
+    return {
+        "days": str(collected.span),
+        **{f"bars_written_{price_source}": count for price_source, count in sorted(written.items())},
+        "markets": _table(columns, ([str(value) for value in astuple(one)] for one in collected.stored)),
+        "missing": sum(gap.bars for gap in collected.gaps),
+        "gaps": gaps_table(collected.gaps),
+        "remarks": dg.MetadataValue.md("\n".join(f"- {short}" for short in collected.shortfalls) or "none"),
+    }
+
+
+def gaps_table(gaps: Sequence[BarGap]) -> dg.TableMetadataValue:
+    """The gaps, the longest first; of very many the rest is summed up."""
+    columns = {"prices": "price source", "market": "", "from": "UTC", "to": "UTC", "bars": "how many are missing"}
+    longest = sorted(gaps, key=lambda gap: (-gap.bars, gap.price_source, gap.symbol, gap.first))
+    rows = [
+        (gap.price_source, gap.symbol, f"{gap.first:%Y-%m-%d %H:%M}", f"{gap.last:%Y-%m-%d %H:%M}", str(gap.bars))
+        for gap in longest[:_MOST_ROWS]
+    ]
+    left = longest[_MOST_ROWS:]
+    if left:
+        rows.append(("", f"and {len(left)} shorter ones", "", "", str(sum(gap.bars for gap in left))))
+    return _table(columns, rows)

@@ -1,10 +1,13 @@
 """The partitions of the assets.
 
 Here: partition definitions and their names. Not here: who adds and removes keys (`sensors`), what a key stands for
-(the table `portfolio`).
+(the table `portfolio`), what a day holds (use cases).
 """
 
 import dagster as dg
 
 PORTFOLIOS = dg.DynamicPartitionsDefinition(name="portfolio")
 """One partition per portfolio; its key is the portfolio's name."""
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2017-10-01", timezone="UTC")
+"""One partition per day in UTC, from the recording's first; a day is there once it has ended."""

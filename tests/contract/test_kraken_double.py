@@ -787,3 +787,29 @@ def test_answers_without_stalls(client: ccxt.kraken) -> None:
     for _ in range(300):
         client.publicGetTime()
     assert time.monotonic() - started < 2
+
+
+def test_bars_are_the_newest_720_and_the_last_is_under_way(
+    kraken: KrakenDouble, client: ccxt.kraken, clock: ManualClock
+) -> None:
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    kraken.draw("BTC/EUR", 60, hour - timedelta(hours=800), [*range(30_000, 30_800), 99_999, 88_888])
+    bars = client.fetch_ohlcv("BTC/EUR", "1h")
+    assert len(bars) == 720
+    assert [close for *_, close, _ in bars[-2:]] == [30_799, 99_999]
+    assert bars[-1][0] == hour.timestamp() * 1000
+    answer = client.publicGetOHLC({"pair": "XBTEUR", "interval": "60", "since": str(int(hour.timestamp()) - 7200)})
+    assert [row[4] for row in answer["result"]["XXBTZEUR"]] == ["30799.0", "99999.0"]
+    assert int(answer["result"]["last"]) == hour.timestamp() - 3600
+
+
+def test_a_bar_is_under_way_where_nothing_was_traded_yet(
+    kraken: KrakenDouble, client: ccxt.kraken, clock: ManualClock
+) -> None:
+    midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    kraken.draw("BTC/EUR", 1440, midnight - timedelta(days=1), ["31000"])
+    answer = client.publicGetOHLC({"pair": "XXBTZEUR", "interval": "1440", "since": str(int(midnight.timestamp()))})
+    ((opened_at, *prices, trades),) = answer["result"]["XXBTZEUR"]
+    assert (int(opened_at), prices[3], int(trades)) == (midnight.timestamp(), "31000.0", 0)
+    with pytest.raises(ccxt.BadRequest):
+        client.publicGetOHLC({"pair": "XXBTZEUR", "interval": "7"})

@@ -21,6 +21,7 @@ HOUSEKEEPING = {
     "abandoned_rebalances",
     "notifications",
     "daily_digest",
+    "daily_price_history",
     "prune_event_log_daily",
 }
 VARIABLES = ("SCHEDULER_ENABLED", "SCHEDULER_AUTO_START", "SCHEDULER_CHECK_INTERVAL", "SCHEDULER_SCHEDULES")

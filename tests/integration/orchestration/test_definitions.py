@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from rebalancer_pipelines.definitions import build_definitions, defs
+from rebalancer_pipelines.orchestration.partitions import DAYS, PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 _REPOSITORY = Path(__file__).parents[3]
@@ -20,6 +22,8 @@ _GRAPH = {
     "planned_orders": {"portfolio_value"},
     "executed_orders": {"planned_orders"},
     "rebalance_history": {"executed_orders"},
+    "daily_bars": set[str](),
+    "hourly_bars": set[str](),
 }
 _BLOCKING = {
     "ledger_equals_venue_balances": True,
@@ -31,6 +35,7 @@ _BLOCKING = {
     "ledger_equals_venue_balances_after": False,
     "drift_after_not_above_drift_before": False,
     "rebalance_succeeded": True,
+    "no_gaps": False,
 }
 
 
@@ -52,7 +57,7 @@ def test_they_load_where_no_database_is() -> None:
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout == "['daily_digest', 'prune_event_log', 'rebalance', 'rebalance_batch']\n"
+    assert loaded.stdout == "['daily_digest', 'price_history', 'prune_event_log', 'rebalance', 'rebalance_batch']\n"
 
 
 def test_loading_them_loads_nothing_that_only_some_runs_need() -> None:
@@ -75,13 +80,20 @@ def test_the_assets_depend_on_each_other_in_one_line() -> None:
     } == _GRAPH
 
 
-def test_every_asset_is_described_and_partitioned_by_portfolio() -> None:
+def test_every_asset_is_described_and_partitioned_by_portfolio_or_by_day() -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description
-        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
-        assert node.partitions_def.name == "portfolio"
+        assert node.partitions_def in (PORTFOLIOS, DAYS)
+
+
+def test_a_range_of_days_is_one_run() -> None:
+    graph = defs.resolve_asset_graph()
+    by_day = [node for key in graph.get_all_asset_keys() if (node := graph.get(key)).partitions_def == DAYS]
+    assert {node.key.to_user_string() for node in by_day} >= {"daily_bars", "hourly_bars"}
+    assert {node.backfill_policy for node in by_day} == {dg.BackfillPolicy.single_run()}
+    assert DAYS.get_first_partition_key() == "2017-10-01"
 
 
 def test_what_must_hold_before_an_order_is_sent_blocks() -> None:
@@ -95,7 +107,8 @@ def test_what_must_hold_before_an_order_is_sent_blocks() -> None:
     assert all(spec.description for spec in specs)
 
 
-def test_a_run_is_never_retried_by_itself() -> None:
-    job = defs.resolve_job_def("rebalance")
+@pytest.mark.parametrize("name", ["rebalance", "price_history"])
+def test_a_run_is_never_retried_by_itself(name: str) -> None:
+    job = defs.resolve_job_def(name)
     assert job.run_tags["dagster/max_retries"] == "0"
     assert job.executor_def.name == "in_process"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,10 +22,10 @@ from tests.support.kraken_double.ledger import Movement, check_sums
 from tests.support.kraken_double.listings import Listings
 from tests.support.kraken_double.messages import Delivery, Request
 from tests.support.kraken_double.private_api import PrivateApi
-from tests.support.kraken_double.public_api import PublicApi
+from tests.support.kraken_double.public_api import Chart, PublicApi
 from tests.support.kraken_double.reception import Reception
 from tests.support.kraken_double.records import LedgerLine, Order, RequestRecord, Side, Trade, Violation
-from tests.support.kraken_double.rendering import ticker
+from tests.support.kraken_double.rendering import bar, ticker
 from tests.support.kraken_double.visibility import Visibility
 
 LOOKUPS = ("OpenOrders", "ClosedOrders", "QueryOrders", "QueryTrades", "TradesHistory", "Ledgers", "QueryLedgers")
@@ -88,6 +88,11 @@ class KrakenDouble:
     def tickers(self) -> dict[str, Any]:
         """Ticker's table, by pair id; a test may put anything into it."""
         return self._public.tickers
+
+    @property
+    def charts(self) -> dict[tuple[str, int], Chart]:
+        """OHLC's table, by pair id and minutes of a bar; a test may put anything into it."""
+        return self._public.charts
 
     @property
     def orders(self) -> list[Order]:
@@ -162,6 +167,17 @@ class KrakenDouble:
             best = [max(sides[0], key=_price, default=None), min(sides[1], key=_price, default=None)]
             self.tickers[pair_id] = ticker(*(f"{level.price:f}" if level else "0.00000" for level in best))
             self._set_book(pair_id, *sides)
+
+    def draw(self, pair: str, minutes: int, first: datetime, closes: Iterable[Amount]) -> None:
+        """Give a pair bars that follow each other from `first` on: each opens where the one before has closed."""
+        with self._lock:
+            rules = self._listings.rules(self._pair_id(pair))
+            chart = self.charts.setdefault((rules.id, minutes), {})
+            before: Decimal | None = None
+            for number, close in enumerate(map(Decimal, closes)):
+                opened_at = int(first.timestamp()) + number * minutes * 60
+                chart[opened_at] = bar(opened_at, close if before is None else before, close, rules.pair_decimals)
+                before = close
 
     def set_status(self, pair: str, status: str) -> None:
         """`online`, `cancel_only`, `post_only`, `limit_only`, `reduce_only`, `delisted`…"""

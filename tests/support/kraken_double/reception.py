@@ -119,6 +119,7 @@ class Reception:
                 "Assets": public.assets,
                 "AssetPairs": public.pairs,
                 "Ticker": public.ticker,
+                "OHLC": public.ohlc,
             }
             if endpoint not in endpoints:
                 raise RefusedError(UNKNOWN_METHOD)

@@ -30,6 +30,13 @@ def ticker(bid: Any, ask: Any) -> dict[str, Any]:
     }
 
 
+def bar(opened_at: int, opening: Decimal, close: Decimal, places: int) -> list[Any]:
+    """A bar as OHLC lists it: seconds, prices and volume as text, number of trades. It moved between its two ends."""
+    low, high = sorted((opening, close))
+    prices = [text(price, places) for price in (opening, high, low, close, (low + high) / 2)]
+    return [opened_at, *prices, "12.34567890", 321]
+
+
 def order_sentence(rules: PairRules, entry: OrderEntry | Order) -> str:
     """`buy 0.01000000 XBTEUR @ limit 61234.6`."""
     volume = text(entry.volume, rules.lot_decimals)

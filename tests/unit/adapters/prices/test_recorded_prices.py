@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import gzip
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -14,6 +12,7 @@ from rebalancer_pipelines.adapters.prices.recorded_bars import FIRST_CLOSE, LAST
 from rebalancer_pipelines.domain.errors import VenueUnreachableError
 from rebalancer_pipelines.domain.values import Currency, is_multiple
 from tests.support.manual_clock import ManualClock
+from tests.support.recording import vendored_lines
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -25,12 +24,6 @@ def at(text: str) -> datetime:
 
 def prices_at(moment: datetime, *, spread: str = "0.001") -> RecordedPrices:
     return RecordedPrices(ManualClock(NOW), lambda _: moment, spread=Decimal(spread))
-
-
-def vendored_lines() -> list[list[str]]:
-    folder = files("rebalancer_pipelines.adapters.prices") / "recording"
-    text = gzip.decompress((folder / "recorded_market_1h_eur.csv.gz").read_bytes()).decode()
-    return [line.split(",") for line in text.splitlines()[1:]]
 
 
 def test_every_bar_of_the_file_is_found_exactly_as_written() -> None:
