@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from rebalancer_pipelines.application.ports import Ports
-from rebalancer_pipelines.domain.daily_value import BuiltDay
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
 from rebalancer_pipelines.domain.day_span import DaySpan, last_ended_day
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.rehearsal import REHEARSED_YEAR
@@ -18,6 +18,8 @@ FIRST_DAY_OF_HISTORY = REHEARSED_YEAR.first
 
 _BOOKS_AT_ONCE = 500
 """So many portfolios are valued in one transaction at most, a month of each."""
+
+_NEWEST = 50
 
 
 def chosen_portfolios(ports: Ports, portfolio: str | None) -> Sequence[UUID]:
@@ -49,6 +51,12 @@ def outdated_span(ports: Ports) -> DaySpan | None:
     with ports.transactions() as work:
         days = work.daily_values.outdated(portfolio_ids, until_now)
     return DaySpan(days[0], days[-1]) if days else None
+
+
+def days_without_value(ports: Ports) -> tuple[int, Sequence[MissingCloses]]:
+    """How many days of books have no value, and the newest of them."""
+    with ports.transactions() as work:
+        return work.daily_values.without_value(_NEWEST)
 
 
 def check_closes(ports: Ports, portfolio_ids: Sequence[UUID], span: DaySpan) -> None:
