@@ -28,7 +28,7 @@ def backfill_history(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         open_session(data_dir) as session,
-        Progress(*columns, console=errors, transient=True, disable=as_json) as bar,
+        Progress(*columns, console=errors, transient=True, disable=as_json or not errors.is_terminal) as bar,
     ):
         tasks = {step: bar.add_task(step, total=None) for step in (PRICES, VALUES)}
         found = backfill(
