@@ -5,6 +5,7 @@ again (`daily_portfolio_values`).
 """
 
 import warnings
+from collections.abc import Callable
 from datetime import date
 
 import dagster as dg
@@ -19,23 +20,25 @@ from rebalancer_pipelines.orchestration.metadata import built_day_metadata
 from rebalancer_pipelines.orchestration.partitions import DAYS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
-with warnings.catch_warnings():
-    # Backfill policies are in beta in Dagster 1.13; whoever types a command need not be told.
-    warnings.simplefilter("ignore", category=dg.BetaWarning)
-    _ALL_DAYS_IN_ONE_RUN = dg.BackfillPolicy.single_run()
+
+def _daily(function: Callable[..., dg.MaterializeResult]) -> dg.AssetsDefinition:
+    with warnings.catch_warnings():
+        # Backfill policies are in beta in Dagster 1.13; whoever types a command need not be told.
+        warnings.simplefilter("ignore", category=dg.BetaWarning)
+        return dg.asset(
+            deps=[daily_bars, dg.AssetDep(rebalance_history, partition_mapping=dg.AllPartitionMapping())],
+            partitions_def=DAYS,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            group_name="portfolio_history",
+            kinds={"postgres"},
+            owners=OWNERS,
+            check_specs=[checks.EVERY_DAY_HAS_A_VALUE],
+            description="What every portfolio's book held at the day's end (UTC) and was worth at its closes, and what "
+            "was put in or taken out; rehearsals on the recorded market have books of their own.",
+        )(function)
 
 
-@dg.asset(
-    deps=[daily_bars, dg.AssetDep(rebalance_history, partition_mapping=dg.AllPartitionMapping())],
-    partitions_def=DAYS,
-    backfill_policy=_ALL_DAYS_IN_ONE_RUN,
-    group_name="portfolio_history",
-    kinds={"postgres"},
-    owners=OWNERS,
-    check_specs=[checks.EVERY_DAY_HAS_A_VALUE],
-    description="What every portfolio's book held at the day's end (UTC) and was worth at the day's closes, and what "
-    "was put in or taken out; rehearsals on the recorded market have books of their own.",
-)
+@_daily
 def daily_portfolio_value(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
     """Value all portfolios on the run's days."""
     days = DaySpan(*map(date.fromisoformat, context.partition_key_range))
