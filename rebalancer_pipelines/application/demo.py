@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -79,3 +80,20 @@ def demo_portfolios_to_rebalance(ports: Ports) -> list[str]:
     names = {demo.fields["name"] for demo in _PORTFOLIOS}
     with ports.transactions() as work:
         return [p.name for p in work.portfolios.all() if p.name in names and p.last_rebalanced_at is None]
+
+
+def demo_deposits(ports: Ports) -> dict[str, Mapping[Currency, Decimal]]:
+    """The demo portfolios that have been tried at least once, each with the play money that it began with.
+
+    One that somebody has made again elsewhere under the same name is none of the demo.
+    """
+    found: dict[str, Mapping[Currency, Decimal]] = {}
+    with ports.transactions() as work:
+        stored = {portfolio.name: portfolio for portfolio in work.portfolios.all()}
+        for demo in _PORTFOLIOS:
+            portfolio = stored.get(demo.fields["name"])
+            if portfolio is None or work.accounts.by_id(portfolio.account_id).name != ACCOUNT:
+                continue
+            if work.history.newest(portfolio.id, 1, rehearsed=False):
+                found[portfolio.name] = {_EUR: demo.money}
+    return found

@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from rebalancer_pipelines.cli import (
     account,
+    backfill,
     bars,
     doctor,
     notify,
@@ -42,6 +43,7 @@ app.add_typer(notify.app, name="notify")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)
+app.command("backfill")(backfill.backfill_history)
 app.command("halt")(trading.halt)
 app.command("resume")(trading.resume)
 app.command("up")(up.up)

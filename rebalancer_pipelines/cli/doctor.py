@@ -56,7 +56,9 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         with session.ports.transactions() as work:
             halted = [a for a in work.accounts.all() if a.trading_state is not TradingState.ACTIVE]
             portfolios = [entry.portfolio for entry in listed]
-            last = {p.name: next((r for _, r in work.history.newest(p.id, 1)), None) for p in portfolios}
+            last = {
+                p.name: next((r for _, r in work.history.newest(p.id, 1, rehearsed=False)), None) for p in portfolios
+            }
         noted = session.ports.cache.errors(_NEWEST_ERRORS)
     document = {
         "running": pid is not None,

@@ -20,6 +20,7 @@ from rebalancer_pipelines.cli.output import console, minute, money, price_notice
 from rebalancer_pipelines.cli.session import open_session
 from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.domain.portfolio import Account, Portfolio, TradingState
+from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from rebalancer_pipelines.domain.risk import CONFIRMABLE
 from rebalancer_pipelines.domain.values import parse_whole
 
@@ -153,6 +154,8 @@ def _print_history(documents: list[dict[str, Any]], *, on_paper: Mapping[str, bo
 def _mode(document: dict[str, Any], *, on_paper: bool) -> str:
     if not document["dry_run"] and not on_paper:
         return "LIVE, real money"
+    if document["dry_run"] and document["triggered_by"] == TriggeredBy.BACKFILL:
+        return f"rehearsal, {document['price_source']} prices"
     return f"{'dry run' if document['dry_run'] else 'paper'}, {document['price_source']} prices"
 
 

@@ -53,7 +53,10 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             daemons = [daemon_document(found) for found in instance.get_daemon_statuses().values() if found.required]
         with session.ports.transactions() as work:
             portfolios = work.portfolios.all()
-            last = {p.id: next((record for _, record in work.history.newest(p.id, 1)), None) for p in portfolios}
+            last = {
+                p.id: next((record for _, record in work.history.newest(p.id, 1, rehearsed=False)), None)
+                for p in portfolios
+            }
         waiting = [document for batch in open_claims(session.ports) for document in claim_documents(batch)]
         names = {p.id: p.name for p in portfolios}
         document: Document = {

@@ -24,8 +24,9 @@ from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
 from rebalancer_pipelines.adapters.redis.connection import answers
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
-from rebalancer_pipelines.application.demo import demo_portfolios_to_rebalance, seed_demo
+from rebalancer_pipelines.application.demo import demo_deposits, demo_portfolios_to_rebalance, seed_demo
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts, unfinished_accounts
+from rebalancer_pipelines.application.rehearsal.rehearse import rehearsal_progress
 from rebalancer_pipelines.application.trading_mode import mode_of
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
 from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster, send_waiting_runs
@@ -198,7 +199,7 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
     with session.ports.transactions() as work:
         accounts = work.accounts.all()
         stored = work.portfolios.all()
-        newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1)]
+        newest = [row for portfolio in stored for row in work.history.newest(portfolio.id, 1, rehearsed=False)]
     portfolios = [portfolio.name for portfolio in stored]
     if as_json:
         print_json(
@@ -229,9 +230,17 @@ def _welcome(session: Session, processes: DagsterProcesses, *, seconds: float, a
         f"       [bold]rebalancer plan {first}[/bold]  what would be traded now\n"
         f"       [bold]rebalancer run {first} --dry-run[/bold]  rehearse it\n"
         "       [bold]rebalancer account add NAME --venue paper --prices live --deposit EUR=10000[/bold]  your own\n"
-        f"\n{recorded}Ctrl-C stops everything; the data stays.\n",
+        f"\n{recorded}{_rehearsing(session)}Ctrl-C stops everything; the data stays.\n",
         soft_wrap=True,
     )
+
+
+def _rehearsing(session: Session) -> str:
+    """What goes on in the background after a first start."""
+    progress = rehearsal_progress(session.ports, demo_deposits(session.ports))
+    if progress.is_complete:
+        return ""
+    return "In the background it is rehearsed over a year of that recording; the analytics fill within minutes.\n"
 
 
 def _launching(ui: UiAccess) -> str:

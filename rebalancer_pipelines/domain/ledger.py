@@ -30,6 +30,15 @@ class LedgerEntryKind(StrEnum):
     ADJUSTMENT = "adjustment"
 
 
+FLOWS = (
+    LedgerEntryKind.DEPOSIT,
+    LedgerEntryKind.WITHDRAWAL,
+    LedgerEntryKind.TRANSFER,
+    LedgerEntryKind.ADJUSTMENT,
+)
+"""Money that is put in or taken out: no gain and no loss of the portfolio's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One movement of one currency in one book; `amount` is signed. `portfolio_id` None is the unallocated book.

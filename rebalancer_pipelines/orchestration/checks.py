@@ -5,18 +5,19 @@ domain reaches them, and a use case has already closed a refused rebalance when 
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import dagster as dg
 
 from rebalancer_pipelines.application.price_history.collect import BarCollection
 from rebalancer_pipelines.application.rebalance.execute import ExecutedOrders
+from rebalancer_pipelines.domain.daily_value import MissingCloses
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.order import OrderState
 from rebalancer_pipelines.domain.rebalance import RebalanceRecord
 from rebalancer_pipelines.domain.values import Currency, plain
-from rebalancer_pipelines.orchestration.metadata import gaps_table
+from rebalancer_pipelines.orchestration.metadata import gaps_table, missing_closes_table
 from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 
 
@@ -83,6 +84,25 @@ REBALANCE_SUCCEEDED = _spec(
     "The rebalance went through without an error; the row is written either way.",
     blocking=True,
 )
+
+EVERY_DAY_HAS_A_VALUE = dg.AssetCheckSpec(
+    "every_day_has_a_value",
+    asset="daily_portfolio_value",
+    description="Every day of every book that was ever valued has a close of all that it held; none is made up.",
+    blocking=False,
+)
+
+
+def every_day_has_a_value(lacking: int, newest: Sequence[MissingCloses]) -> dg.AssetCheckResult:
+    """Whether values are missing for want of closes, and where."""
+    return dg.AssetCheckResult(
+        passed=not lacking,
+        asset_key=EVERY_DAY_HAS_A_VALUE.asset_key,
+        check_name=EVERY_DAY_HAS_A_VALUE.name,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{lacking} values are missing; collect or import the closes of these days" if lacking else None,
+        metadata={"missing": lacking, "newest": missing_closes_table(newest)},
+    )
 
 
 def no_gaps_spec(asset: str) -> dg.AssetCheckSpec:

@@ -14,6 +14,7 @@ from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.errors import NotFoundError
 from rebalancer_pipelines.domain.rebalance import RebalanceStatus
 from rebalancer_pipelines.orchestration.batch import BATCH_TAG
+from rebalancer_pipelines.orchestration.jobs import REBALANCE_ASSETS, rebalance, rebalance_batch
 
 _UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _PARTITION_TAG = "dagster/partition"
@@ -37,6 +38,8 @@ def fail_dead_runs(instance: dg.DagsterInstance, ports: Ports) -> list[str]:
 
 
 def _is_dead(ports: Ports, record: dg.RunRecord) -> bool:
+    if not _rebalances(record.dagster_run):
+        return False
     now = ports.clock.now()
     batch = record.dagster_run.tags.get(BATCH_TAG)
     portfolio = record.dagster_run.tags.get(_PARTITION_TAG)
@@ -57,3 +60,9 @@ def _is_dead(ports: Ports, record: dg.RunRecord) -> bool:
         and rebalance.finished_at is not None
         and now - rebalance.finished_at > _END_MARGIN
     )
+
+
+def _rebalances(run: dg.DagsterRun) -> bool:
+    """Whether it is one of ours that hold accounts; other runs may have partitions that are no portfolios."""
+    selected = run.asset_selection or ()
+    return run.job_name in {rebalance.name, rebalance_batch.name} or dg.AssetKey(REBALANCE_ASSETS[0]) in selected

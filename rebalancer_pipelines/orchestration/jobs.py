@@ -8,7 +8,7 @@ import dagster as dg
 from rebalancer_pipelines.orchestration.batch import rebalance_portfolios
 
 # Recovery is the order protocol's, never a retry: a retried step could not know what the first one sent.
-_NEVER_AGAIN = {"dagster/max_retries": "0"}
+NEVER_AGAIN = {"dagster/max_retries": "0"}
 
 REBALANCE_ASSETS = (
     "account_balances",
@@ -25,7 +25,7 @@ rebalance = dg.define_asset_job(
     description="Brings one portfolio to its target weights: balances, prices, value, plan, orders, history.",
     # A multiprocess run costs five to ten times as much, and the steps must share one process's view of time.
     executor_def=dg.in_process_executor,
-    run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "900"},
+    run_tags={**NEVER_AGAIN, "dagster/max_runtime": "900"},
 )
 
 price_history = dg.define_asset_job(
@@ -33,14 +33,22 @@ price_history = dg.define_asset_job(
     selection=dg.AssetSelection.assets("daily_bars", "hourly_bars"),
     description="Collects the price bars of a day, or of a range of days in one run.",
     executor_def=dg.in_process_executor,
-    run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "3600"},
+    run_tags={**NEVER_AGAIN, "dagster/max_runtime": "3600"},
+)
+
+portfolio_history = dg.define_asset_job(
+    "portfolio_history",
+    selection=dg.AssetSelection.assets("daily_bars", "daily_portfolio_value"),
+    description="Collects the daily prices of a range of days and values every portfolio on them, in one run.",
+    executor_def=dg.in_process_executor,
+    run_tags={**NEVER_AGAIN, "dagster/max_runtime": "3600"},
 )
 
 
 @dg.job(
     description="Rebalances many portfolios in one run: one price read per market, orders netted per account.",
     executor_def=dg.in_process_executor,
-    run_tags={**_NEVER_AGAIN, "dagster/max_runtime": "3600"},
+    run_tags={**NEVER_AGAIN, "dagster/max_runtime": "3600"},
 )
 def rebalance_batch() -> None:
     """Many portfolios at once."""

@@ -15,6 +15,7 @@ import dagster as dg
 
 from rebalancer_pipelines.application.price_history.collect import BarCollection
 from rebalancer_pipelines.application.rebalance.start import AccountState
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
 from rebalancer_pipelines.domain.market import PriceMark
 from rebalancer_pipelines.domain.order import Order
 from rebalancer_pipelines.domain.price_history import BarGap
@@ -288,4 +289,21 @@ def gaps_table(gaps: Sequence[BarGap]) -> dg.TableMetadataValue:
     left = longest[_MOST_ROWS:]
     if left:
         rows.append(("", f"and {len(left)} shorter ones", "", "", str(sum(gap.bars for gap in left))))
+    return _table(columns, rows)
+
+
+def built_day_metadata(day: BuiltDay) -> Metadata:
+    """What valuing one day came to."""
+    return {
+        "values": day.books,
+        "changed": day.changed,
+        "without_value": len(day.missing),
+        "missing_closes": missing_closes_table(day.missing[:_MOST_ROWS]),
+    }
+
+
+def missing_closes_table(missing: Iterable[MissingCloses]) -> dg.TableMetadataValue:
+    """Days of books that have no value, and the closes that they lack."""
+    columns = {"day": "UTC", "portfolio": "", "book": "booked, or rehearsed on the recorded market", "no close of": ""}
+    rows = ((one.day.isoformat(), one.portfolio, one.basis.value, ", ".join(one.currencies)) for one in missing)
     return _table(columns, rows)

@@ -15,6 +15,7 @@ from rebalancer_pipelines.adapters.postgres.repositories.accounts import Postgre
 from rebalancer_pipelines.adapters.postgres.repositories.activity import PostgresActivityLog
 from rebalancer_pipelines.adapters.postgres.repositories.bars import PostgresBars
 from rebalancer_pipelines.adapters.postgres.repositories.claims import PostgresClaims
+from rebalancer_pipelines.adapters.postgres.repositories.daily_values import PostgresDailyValues
 from rebalancer_pipelines.adapters.postgres.repositories.drift_watch import PostgresDriftWatch
 from rebalancer_pipelines.adapters.postgres.repositories.history import PostgresHistory
 from rebalancer_pipelines.adapters.postgres.repositories.kill_switch import PostgresKillSwitch
@@ -24,12 +25,14 @@ from rebalancer_pipelines.adapters.postgres.repositories.orders import PostgresO
 from rebalancer_pipelines.adapters.postgres.repositories.portfolio_days import PostgresPortfolioDays
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
+from rebalancer_pipelines.adapters.postgres.repositories.rehearsals import PostgresRehearsals
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
     Bars,
     Claims,
+    DailyValues,
     DriftWatch,
     History,
     KillSwitch,
@@ -39,6 +42,7 @@ from rebalancer_pipelines.application.ports import (
     PortfolioDays,
     Portfolios,
     Rebalances,
+    Rehearsals,
 )
 from rebalancer_pipelines.domain.notification import NotificationKind
 
@@ -85,7 +89,9 @@ class PostgresUnitOfWork:
         self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
         self.notifications: Notifications = PostgresNotifications(self._session, notified)
         self.portfolio_days: PortfolioDays = PostgresPortfolioDays(self._session)
+        self.daily_values: DailyValues = PostgresDailyValues(self._session)
         self.bars: Bars = PostgresBars(self._session)
+        self.rehearsals: Rehearsals = PostgresRehearsals(self._session)
 
     def __enter__(self) -> Self:
         return self

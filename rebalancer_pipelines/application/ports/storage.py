@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
@@ -32,6 +33,7 @@ from rebalancer_pipelines.domain.rebalance import (
     TriggeredBy,
     WeighedPosition,
 )
+from rebalancer_pipelines.domain.rehearsal import RehearsedRebalance
 from rebalancer_pipelines.domain.values import Currency
 
 
@@ -515,8 +517,10 @@ class History(Protocol):
         """One record."""
         ...
 
-    def newest(self, portfolio_id: UUID | None, limit: int) -> Sequence[tuple[str, RebalanceRecord]]:
-        """Records with their portfolio's name, newest first."""
+    def newest(
+        self, portfolio_id: UUID | None, limit: int, *, rehearsed: bool = True
+    ) -> Sequence[tuple[str, RebalanceRecord]]:
+        """Records with their portfolio's name, newest first; those of rehearsals only when they are wanted, too."""
         ...
 
     def newest_live_runs(
@@ -594,6 +598,53 @@ class PortfolioDays(Protocol):
         ...
 
 
+class DailyValues(Protocol):
+    """What portfolios were worth day by day, on both bases."""
+
+    def build(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Sequence[BuiltDay]:
+        """Value the books at the end of each day of the span, from their first entries on.
+
+        Nothing but the ledger, the rehearsals and the price bars decides, so building a day again gives the same rows;
+        rows that are right already are not written. Expects a span that has ended.
+        """
+        ...
+
+    def outdated(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Sequence[date]:
+        """The days of the span that were never built, or that have other entries or closes by now."""
+        ...
+
+    def closes(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Mapping[str, bool]:
+        """The markets whose closes the books need, each with whether the span has any."""
+        ...
+
+    def without_value(self, limit: int) -> tuple[int, Sequence[MissingCloses]]:
+        """How many days of books have no value for want of a close, and the newest of them."""
+        ...
+
+
+class Rehearsals(Protocol):
+    """What the planner would have done over the recorded year: dry runs apart from every book and every limit."""
+
+    def begin(self, portfolio_id: UUID, deposits: Mapping[Currency, Decimal], at: datetime) -> None:
+        """Store the play money that a rehearsal begins with, once, and take the turn to go on with it.
+
+        Whoever else rehearses the portfolio waits until this transaction ends; nothing that trades does.
+        """
+        ...
+
+    def latest(self, portfolio_id: UUID) -> datetime | None:
+        """The due time of the last attempt that is stored."""
+        ...
+
+    def units(self, portfolio_id: UUID) -> Mapping[Currency, Decimal]:
+        """What the play money has become, by currency."""
+        ...
+
+    def add(self, attempts: Sequence[RehearsedRebalance]) -> None:
+        """Store attempts with all that they rest on and came to."""
+        ...
+
+
 class Bars(Protocol):
     """Price bars: what markets did, by the hour and by the day."""
 
@@ -641,7 +692,9 @@ class UnitOfWork(Protocol):
     kill_switch: KillSwitch
     notifications: Notifications
     portfolio_days: PortfolioDays
+    daily_values: DailyValues
     bars: Bars
+    rehearsals: Rehearsals
 
     def __enter__(self) -> Self: ...
 

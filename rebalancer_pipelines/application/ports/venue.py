@@ -36,6 +36,25 @@ class PriceSource(Protocol):
         ...
 
 
+class RecordedMarket(Protocol):
+    """The recorded market at any of its moments, and what trading there costs on paper: what rehearsals go by."""
+
+    def markets(self) -> Mapping[str, Market]:
+        """The recorded markets, with their rules."""
+        ...
+
+    def fees(self) -> FeeSchedule:
+        """What a paper account is charged, on every market."""
+        ...
+
+    def quotes(self, symbols: Collection[str], moment: datetime) -> Mapping[str, PriceMark]:
+        """Quotes as they were at a moment of the recording; a market without one is absent.
+
+        Raises `VenueUnreachableError` before its start and past its end.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OrderTicket:
     """What is sent to a venue: a limit order that fills at once as far as it can and is then cancelled (IOC).

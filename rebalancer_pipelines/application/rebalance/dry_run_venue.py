@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from rebalancer_pipelines.application.ports import (
     Accepted,
@@ -70,17 +71,14 @@ class DryRunVenue:
         """Fill the whole order at the plan's price, with the taker fee. Nothing leaves, so nothing needs clearance."""
         if ticket.expected_price is None:
             raise AssertionError("a dry run fills at the price that the plan expects")
-        notional = EXACT.multiply(ticket.quantity, ticket.expected_price)
-        venue_order_id = f"dry-run-{ticket.client_order_id}"
-        fill = Fill(
-            trade_id=venue_order_id,
-            quantity=ticket.quantity,
-            price=ticket.expected_price,
-            notional=notional,
-            fee=EXACT.multiply(notional, self._fees.taker),
-            fee_currency=self._venue.markets()[ticket.symbol].quote_currency,
-            liquidity_side=LiquiditySide.TAKER,
-            executed_at=self._clock.now(),
+        venue_order_id = simulated_order_id(ticket.client_order_id)
+        fill = simulated_fill(
+            ticket.client_order_id,
+            ticket.quantity,
+            ticket.expected_price,
+            fees=self._fees,
+            currency=self._venue.markets()[ticket.symbol].quote_currency,
+            at=self._clock.now(),
         )
         self._filled[ticket.client_order_id] = VenueOrder(
             venue_order_id, ticket.client_order_id, (fill,), OrderState.FILLED
@@ -98,3 +96,25 @@ class DryRunVenue:
     def movements(self, since: datetime) -> Sequence[Movement]:
         """The real venue's."""
         return self._venue.movements(since)
+
+
+def simulated_order_id(client_order_id: str) -> str:
+    """The id that an order has at a venue that it never reached, and so has its only fill."""
+    return f"dry-run-{client_order_id}"
+
+
+def simulated_fill(
+    client_order_id: str, quantity: Decimal, price: Decimal, *, fees: FeeSchedule, currency: Currency, at: datetime
+) -> Fill:
+    """All of an order at the price that its plan expects, with the taker fee in the quote `currency`."""
+    notional = EXACT.multiply(quantity, price)
+    return Fill(
+        trade_id=simulated_order_id(client_order_id),
+        quantity=quantity,
+        price=price,
+        notional=notional,
+        fee=EXACT.multiply(notional, fees.taker),
+        fee_currency=currency,
+        liquidity_side=LiquiditySide.TAKER,
+        executed_at=at,
+    )

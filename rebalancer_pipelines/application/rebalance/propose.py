@@ -123,9 +123,14 @@ def intent(
     market: Market,
     mark: PriceMark,
     settings: AccountSettings,
+    *,
+    intent_id: UUID | None = None,
 ) -> Order:
-    """A planned order as it will be sent: named for the venue, with its limit, PLANNED."""
-    intent_id = uuid4()
+    """A planned order as it will be sent: named for the venue, with its limit, PLANNED.
+
+    Its id is new, unless it is given where the same order must always be the same.
+    """
+    intent_id = intent_id or uuid4()
     return Order(
         id=intent_id,
         rebalance_id=rebalance_id,

@@ -59,6 +59,10 @@ def create(weights: str, *options: str, name: str = "fresh", account: str = "mai
     return ["portfolio", "create", name, "--account", account, "--weights", weights, *options]
 
 
+def backfill(first: str, last: str, *options: str) -> list[str]:
+    return ["backfill", "--from", first, "--to", last, *options]
+
+
 GOOD = "BTC=60,EUR=40"
 
 
@@ -79,6 +83,13 @@ GOOD = "BTC=60,EUR=40"
         (create("B TC=100"), "weights", "B TC", "use letters and digits"),
         (create("DOGE=50,EUR=50"), "weights.DOGE", "DOGE/EUR", "it has BTC"),
         (["portfolio", "update", "core", "--weights", "BTC=1"], "weights", "'1'", "must be 100"),
+        # Days
+        (backfill("2018-13-01", "2018-12-31"), "from", "2018-13-01", "write it like 2018-10-01"),
+        (backfill("2018-12-01", "yesterday"), "to", "yesterday", "write it like 2018-10-01"),
+        (backfill("2018-12-02", "2018-12-01"), "from", "2018-12-02", "exchange the two days"),
+        (backfill("2018-12-01", "2999-01-01"), "to", "2999-01-01", "lies in the future"),
+        (backfill("1999-01-01", "2018-12-01"), "from", "1999-01-01", "or later"),
+        (backfill("2018-12-01", "2018-12-02", "--portfolio", "ghost"), "portfolio", "ghost", "there is core, side"),
         # Rules
         (create(GOOD, "--threshold", "-1"), "threshold", "-1", "greater than 0"),
         (create(GOOD, "--threshold", "0"), "threshold", "'0'", "greater than 0"),

@@ -22,6 +22,8 @@ HOUSEKEEPING = {
     "notifications",
     "daily_digest",
     "daily_price_history",
+    "daily_portfolio_values",
+    "demo_rehearsal",
     "prune_event_log_daily",
 }
 VARIABLES = ("SCHEDULER_ENABLED", "SCHEDULER_AUTO_START", "SCHEDULER_CHECK_INTERVAL", "SCHEDULER_SCHEDULES")

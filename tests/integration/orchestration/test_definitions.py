@@ -24,6 +24,7 @@ _GRAPH = {
     "rebalance_history": {"executed_orders"},
     "daily_bars": set[str](),
     "hourly_bars": set[str](),
+    "daily_portfolio_value": {"daily_bars", "rebalance_history"},
 }
 _BLOCKING = {
     "ledger_equals_venue_balances": True,
@@ -36,6 +37,7 @@ _BLOCKING = {
     "drift_after_not_above_drift_before": False,
     "rebalance_succeeded": True,
     "no_gaps": False,
+    "every_day_has_a_value": False,
 }
 
 
@@ -57,7 +59,15 @@ def test_they_load_where_no_database_is() -> None:
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout == "['daily_digest', 'price_history', 'prune_event_log', 'rebalance', 'rebalance_batch']\n"
+    assert loaded.stdout.split() == [
+        "['daily_digest',",
+        "'portfolio_history',",
+        "'price_history',",
+        "'prune_event_log',",
+        "'rebalance',",
+        "'rebalance_batch',",
+        "'rehearse_demo']",
+    ]
 
 
 def test_loading_them_loads_nothing_that_only_some_runs_need() -> None:
@@ -107,7 +117,7 @@ def test_what_must_hold_before_an_order_is_sent_blocks() -> None:
     assert all(spec.description for spec in specs)
 
 
-@pytest.mark.parametrize("name", ["rebalance", "price_history"])
+@pytest.mark.parametrize("name", ["rebalance", "price_history", "portfolio_history"])
 def test_a_run_is_never_retried_by_itself(name: str) -> None:
     job = defs.resolve_job_def(name)
     assert job.run_tags["dagster/max_retries"] == "0"

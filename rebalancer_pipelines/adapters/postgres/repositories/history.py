@@ -13,6 +13,9 @@ from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_r
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceHistoryRow
 from rebalancer_pipelines.domain.rebalance import AttemptResult, RebalanceRecord, TriggeredBy
 
+IS_REHEARSED = RebalanceHistoryRow.dry_run & (RebalanceHistoryRow.triggered_by == TriggeredBy.BACKFILL.value)
+"""Of a row: whether it tells of the recorded year rather than of its account."""
+
 _CHUNK = 200
 """Rows that are read at once where nobody knows how many will be needed."""
 
@@ -34,8 +37,10 @@ class PostgresHistory:
         row = self._session.scalar(select(RebalanceHistoryRow).where(RebalanceHistoryRow.id == record_id))
         return _record(row) if row else None
 
-    def newest(self, portfolio_id: UUID | None, limit: int) -> Sequence[tuple[str, RebalanceRecord]]:
-        """Records with their portfolio's name, newest first."""
+    def newest(
+        self, portfolio_id: UUID | None, limit: int, *, rehearsed: bool = True
+    ) -> Sequence[tuple[str, RebalanceRecord]]:
+        """Records with their portfolio's name, newest first; those of rehearsals only when they are wanted, too."""
         statement = (
             select(PortfolioRow.name, RebalanceHistoryRow)
             .join(PortfolioRow, PortfolioRow.id == RebalanceHistoryRow.portfolio_id)
@@ -44,6 +49,8 @@ class PostgresHistory:
         )
         if portfolio_id is not None:
             statement = statement.where(RebalanceHistoryRow.portfolio_id == portfolio_id)
+        if not rehearsed:
+            statement = statement.where(~IS_REHEARSED)
         return [(name, _record(row)) for name, row in self._session.execute(statement)]
 
     def newest_live_runs(

@@ -56,13 +56,13 @@ class PostgresOrders:
             for row in rebalances
         }
         copy_rows(
-            self._session, OrderIntentRow, [{**_columns(order), **owners[order.rebalance_id]} for order in orders]
+            self._session, OrderIntentRow, [{**order_columns(order), **owners[order.rebalance_id]} for order in orders]
         )
 
     def add_net(self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool) -> None:
         """Store a net order, PLANNED, and let the orders ride on it, each with its part."""
         owner = {"account_id": account_id, "portfolio_id": None, "dry_run": dry_run}
-        self._session.execute(insert(OrderIntentRow).values(**_columns(order), **owner))
+        self._session.execute(insert(OrderIntentRow).values(**order_columns(order), **owner))
         part = given_rows("part", id=(Uuid(), list(riders)), quantity=(Numeric(), list(riders.values())))
         self._session.execute(
             update(OrderIntentRow)
@@ -116,7 +116,7 @@ class PostgresOrders:
             self._session,
             FillRow,
             [
-                {"id": fill_id, "order_intent_id": order.id, "account_id": account_id, **_fill_columns(fill)}
+                {"id": fill_id, "order_intent_id": order.id, "account_id": account_id, **fill_columns(fill)}
                 for fill_id, (order, fill) in zip(ids, parts, strict=True)
             ],
         )
@@ -261,7 +261,7 @@ class PostgresOrders:
             return {}
         statement = (
             insert(FillRow)
-            .values([{"order_intent_id": order.id, "account_id": account_id, **_fill_columns(fill)} for fill in fills])
+            .values([{"order_intent_id": order.id, "account_id": account_id, **fill_columns(fill)} for fill in fills])
             .on_conflict_do_nothing(index_elements=["account_id", "trade_id"])
             .returning(FillRow.trade_id, FillRow.id)
         )
@@ -305,7 +305,8 @@ def _sent(account_id: UUID, since: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _columns(order: Order) -> dict[str, Any]:
+def order_columns(order: Order) -> dict[str, Any]:
+    """What the table has of a new order; owner, dry run and what became of it aside."""
     return {
         "id": order.id,
         "rebalance_id": order.rebalance_id,
@@ -323,7 +324,8 @@ def _columns(order: Order) -> dict[str, Any]:
     }
 
 
-def _fill_columns(fill: Fill) -> dict[str, Any]:
+def fill_columns(fill: Fill) -> dict[str, Any]:
+    """What the table has of a fill, its order and account aside."""
     return {**column_values(fill), "liquidity_side": fill.liquidity_side.value}
 
 

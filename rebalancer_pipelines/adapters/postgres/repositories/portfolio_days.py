@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
+from rebalancer_pipelines.adapters.postgres.repositories.history import IS_REHEARSED
 from rebalancer_pipelines.adapters.postgres.tables import AccountRow, PortfolioRow, RebalanceHistoryRow
 from rebalancer_pipelines.domain.portfolio import TradingState
 from rebalancer_pipelines.domain.portfolio_day import PortfolioDay
@@ -79,11 +80,14 @@ class PostgresPortfolioDays:
 
 
 def _value(condition: ColumnElement[bool]):
-    """The newest value of the portfolio beside it, with its time."""
+    """The newest value of the portfolio beside it, with its time; what it was worth in a rehearsal is none of it."""
     return (
         select(_History.portfolio_value.label("value"), _History.executed_at.label("valued_at"))
         .where(
-            and_(_History.portfolio_id == PortfolioRow.id, _History.portfolio_value.is_not(None), condition),
+            _History.portfolio_id == PortfolioRow.id,
+            _History.portfolio_value.is_not(None),
+            ~IS_REHEARSED,
+            condition,
         )
         .order_by(_History.executed_at.desc())
         .limit(1)

@@ -181,7 +181,7 @@ class PostgresRebalances:
 
     def store_prices(self, rebalance_id: UUID, marks: Sequence[PriceMark]) -> None:
         """Keep the prices that the plan rests on."""
-        copy_rows(self._session, PriceMarkRow, [_mark_columns(rebalance_id, mark) for mark in marks])
+        copy_rows(self._session, PriceMarkRow, [mark_columns(rebalance_id, mark) for mark in marks])
 
     def prices(self, rebalance_id: UUID) -> Mapping[str, PriceMark]:
         """The prices kept, by symbol."""
@@ -189,7 +189,7 @@ class PostgresRebalances:
 
     def store_positions(self, rebalance_id: UUID, phase: PositionPhase, positions: Sequence[WeighedPosition]) -> None:
         """Keep positions and weights of a phase."""
-        rows = [_position_columns(rebalance_id, phase, position) for position in positions]
+        rows = [position_columns(rebalance_id, phase, position) for position in positions]
         copy_rows(self._session, PortfolioPositionRow, rows)
 
     def positions(self, rebalance_id: UUID, phase: PositionPhase) -> Sequence[WeighedPosition]:
@@ -245,13 +245,13 @@ class PostgresRebalances:
         copy_rows(
             self._session,
             PriceMarkRow,
-            [_mark_columns(each.rebalance.id, mark) for each in planned for mark in each.marks],
+            [mark_columns(each.rebalance.id, mark) for each in planned for mark in each.marks],
         )
         copy_rows(
             self._session,
             PortfolioPositionRow,
             [
-                _position_columns(each.rebalance.id, PositionPhase.BEFORE, position)
+                position_columns(each.rebalance.id, PositionPhase.BEFORE, position)
                 for each in planned
                 for position in each.positions
             ],
@@ -273,7 +273,7 @@ class PostgresRebalances:
             self._session,
             PortfolioPositionRow,
             [
-                _position_columns(rebalance_id, PositionPhase.AFTER, position)
+                position_columns(rebalance_id, PositionPhase.AFTER, position)
                 for rebalance_id, positions in positions_after.items()
                 if rebalance_id in closed
                 for position in positions
@@ -340,11 +340,13 @@ def _balance_columns(rebalance_id: UUID, balances: Holdings) -> list[dict[str, A
     ]
 
 
-def _mark_columns(rebalance_id: UUID, mark: PriceMark) -> dict[str, Any]:
+def mark_columns(rebalance_id: UUID, mark: PriceMark) -> dict[str, Any]:
+    """A price as a rebalance keeps it."""
     return {**column_values(mark), "mid": mark.mid, "rebalance_id": rebalance_id}
 
 
-def _position_columns(rebalance_id: UUID, phase: PositionPhase, position: WeighedPosition) -> dict[str, Any]:
+def position_columns(rebalance_id: UUID, phase: PositionPhase, position: WeighedPosition) -> dict[str, Any]:
+    """A position as a rebalance keeps it."""
     return {**column_values(position), "rebalance_id": rebalance_id, "phase": phase.value}
 
 

@@ -1,0 +1,1 @@
+"""Portfolio history: what every book was worth day by day, and bringing that up to date."""
