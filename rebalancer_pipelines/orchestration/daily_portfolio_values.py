@@ -4,22 +4,13 @@ Here: the schedule, and the runs that it asks for. Not here: which days those ar
 """
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from rebalancer_pipelines.application.portfolio_history.build import outdated_span
-from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.orchestration.jobs import portfolio_history
+from rebalancer_pipelines.orchestration.partitions import range_tags
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 _VALUES = dg.AssetKey("daily_portfolio_value")
-
-
-def range_tags(span: DaySpan) -> dict[str, str]:
-    """The tags by which a run is about a range of days."""
-    return {
-        ASSET_PARTITION_RANGE_START_TAG: span.first.isoformat(),
-        ASSET_PARTITION_RANGE_END_TAG: span.last.isoformat(),
-    }
 
 
 @dg.schedule(

@@ -10,8 +10,8 @@ from rebalancer_pipelines.adapters.venues.paper.recorded_market import RecordedM
 from rebalancer_pipelines.application.demo import demo_deposits
 from rebalancer_pipelines.application.rehearsal.rehearse import rehearsal_progress, rehearse
 from rebalancer_pipelines.domain.rehearsal import REHEARSED_YEAR
-from rebalancer_pipelines.orchestration.daily_portfolio_values import range_tags
 from rebalancer_pipelines.orchestration.jobs import NEVER_AGAIN, portfolio_history
+from rebalancer_pipelines.orchestration.partitions import range_tags
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 _DONE = "done"

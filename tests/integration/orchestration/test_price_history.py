@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from rebalancer_pipelines.definitions import build_definitions
+from rebalancer_pipelines.domain.day_span import DaySpan
+from rebalancer_pipelines.orchestration.partitions import range_tags
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from tests.support.kraken_double import KrakenDouble, Status, kraken_double
 from tests.support.stored import Stored
@@ -18,6 +20,7 @@ from .conftest import materialized, passed_checks
 
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 DAY = timedelta(days=1)
+WEEK = DaySpan(date(2026, 2, 22), date(2026, 2, 28))
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 Collect = Callable[..., dg.ExecuteInProcessResult]
@@ -156,7 +159,7 @@ def test_a_market_that_cannot_be_read_fails_the_run_once_the_others_are_stored(
     assert bars(stored) == {("live", "1d"): 3}
 
 
-def test_the_schedule_asks_for_the_day_that_has_just_ended() -> None:
+def test_the_schedule_asks_for_the_week_that_has_just_ended() -> None:
     night = datetime(2026, 3, 1, 0, 10, tzinfo=UTC)
     repository = build_definitions(Rebalancer(database_url="postgresql://127.0.0.1:1/none")).get_repository_def()
     schedule = repository.get_schedule_def("daily_price_history")
@@ -167,7 +170,8 @@ def test_the_schedule_asks_for_the_day_that_has_just_ended() -> None:
         ) as context,
     ):
         (request,) = schedule.evaluate_tick(context).run_requests or ()
-    assert (request.job_name, request.partition_key) == (None, "2026-02-28")
+    assert request.job_name is None
+    assert {key: request.tags[key] for key in range_tags(WEEK)} == range_tags(WEEK)
     assert (schedule.job_name, schedule.cron_schedule) == ("price_history", "10 0 * * *")
     assert schedule.execution_timezone == "UTC"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
