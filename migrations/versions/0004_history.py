@@ -179,9 +179,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("triggered_by = 'backfill' AND dry_run"),
     )
     op.execute(_BOOK_ENTRY)
-    op.add_column(
-        "rebalance_history", sa.Column("stored_at", _MOMENT, server_default=sa.text("now()"), nullable=False)
-    )
+    op.add_column("rebalance_history", sa.Column("stored_at", _MOMENT, server_default=sa.text("now()"), nullable=False))
     op.create_index(op.f("ix_rebalance_history_stored_at"), "rebalance_history", ["stored_at"], unique=False)
     op.create_table(
         "history_change",
