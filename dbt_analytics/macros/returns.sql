@@ -1,7 +1,10 @@
 {# A return as a logarithm with fifteen decimals: they add up exactly, in whatever pieces they are added. A total loss
    counts as what is left of it in fifteen decimals. #}
 {% macro log_growth(daily_return) -%}
-    round(ln(greatest(1 + ({{ daily_return }}), 1e-30)::double precision)::numeric, 15)
+    case
+        when ({{ daily_return }}) is not null
+            then round(ln(greatest(1 + ({{ daily_return }}), 1e-30)::double precision)::numeric, 15)
+    end
 {%- endmacro %}
 
 

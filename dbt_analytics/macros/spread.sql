@@ -1,4 +1,4 @@
-{# A spread is how often each value came: two arrays, values in rising order and their counts. Spreads of days add up to
+{# A spread is how often each value came: two arrays as text, values in rising order and their counts. Spreads of days add up to
    those of months and of ever, which medians and percentiles do not. #}
 
 
@@ -17,7 +17,7 @@
                 entry.value,
                 sum(entry.count) over (order by entry.value) as up_to_here,
                 sum(entry.count) over () as altogether
-            from unnest({{ values }}, {{ counts }}) as entry (value, count)
+            from unnest({{ values }}::bigint[], {{ counts }}::bigint[]) as entry (value, count)
         ) as ranked
         where ranked.up_to_here >= {{ part }} * ranked.altogether
         order by ranked.value

@@ -167,12 +167,12 @@ select {{ columns }} from ever
 
     select
         {{ keys | join(', ') }},
-        array_agg(value order by value) as spread_values,
-        array_agg(count order by value) as spread_counts
+        array_agg(value order by value)::text as spread_values,
+        array_agg(count order by value)::text as spread_counts
     from (
         select {{ keys | join(', ') }}, entry.value, sum(entry.count)::bigint as count
         from {{ rows }}
-        cross join lateral unnest(spread_values, spread_counts) as entry (value, count)
+        cross join lateral unnest(spread_values::bigint[], spread_counts::bigint[]) as entry (value, count)
         group by {{ keys | join(', ') }}, entry.value
     ) as counted
     group by {{ keys | join(', ') }}

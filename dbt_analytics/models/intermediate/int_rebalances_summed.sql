@@ -50,8 +50,8 @@ days_spread as (
         day,
         run_mode,
         valuation_currency,
-        array_agg(value order by value) as spread_values,
-        array_agg(count order by value) as spread_counts
+        array_agg(value order by value)::text as spread_values,
+        array_agg(count order by value)::text as spread_counts
     from (
         select
             portfolio_id,
