@@ -52,7 +52,7 @@ def _progress(what: str, *, quiet: bool) -> Progress:
     """A line that shows that something happens, and for how long."""
     bar = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=errors, transient=True,
-        disable=quiet,
+        disable=quiet or not errors.is_terminal,
     )  # fmt: skip
     bar.add_task(what, total=None)
     return bar

@@ -115,7 +115,7 @@ def _told(context: dg.AssetExecutionContext, built: Build) -> Iterator[dg.Materi
         key, check = assets.get(node.unique_id), checks.get(node.unique_id)
         if key in context.selected_asset_keys and node.ok:
             yield dg.MaterializeResult(asset_key=key, metadata=_figures(node, full=built.full))
-        elif check in context.selected_asset_check_keys and node.status != "skipped":
+        elif check is not None and check in context.selected_asset_check_keys and node.status != "skipped":
             yield _verdict(check, node)
 
 

@@ -46,7 +46,8 @@ class BuiltNode:
         if not self.is_test:
             return f"model {self.name}: {self.message or self.status}"
         example = f", such as {_written(self.failing_rows[0])}" if self.failing_rows else ""
-        return f"test {self.name}: {self.message or f'{self.failures} rows'}{example}"
+        found = self.message or ("1 row" if self.failures == 1 else f"{self.failures} rows")
+        return f"test {self.name}: {found}{example}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,13 @@ def build_marts(
 
 def _node(result: Any, engine: Engine) -> BuiltNode:
     is_test = result.node.resource_type == "test"
-    failed = is_test and result.status == "fail"
+    status = str(result.status.value)
+    failed = is_test and status == "fail"
     return BuiltNode(
         unique_id=result.node.unique_id,
         name=result.node.name,
         is_test=is_test,
-        status=str(result.status.value),
+        status=status,
         seconds=result.execution_time,
         rows=(result.adapter_response or {}).get("rows_affected"),
         message=one_line(result.message) if result.message and not failed else None,
@@ -115,7 +117,8 @@ def _failing_rows(engine: Engine, query: str) -> list[dict[str, str]]:
     """The rows that a test has found, as text; none when they cannot be read any more."""
     try:
         with engine.connect() as connection:
-            found = connection.exec_driver_sql(f"SELECT * FROM ({query}) AS failing LIMIT {_SHOWN_ROWS}")
+            # The query is the test's own, as dbt has just run it.
+            found = connection.exec_driver_sql(f"SELECT * FROM ({query}) AS failing LIMIT {_SHOWN_ROWS}")  # noqa: S608
             return [{name: str(value) for name, value in row.items()} for row in found.mappings()]
     except SQLAlchemyError:
         return []

@@ -80,9 +80,7 @@ def test_a_build_shows_every_model_and_every_test(history: WrittenHistory, analy
         assert {"value_is_explained_without_residual", "fills_stay_within_their_order"} <= names
 
 
-def test_a_test_that_fails_fails_the_run_and_names_the_rows(
-    history: WrittenHistory, analytics: dg.Definitions
-) -> None:
+def test_a_test_that_fails_fails_the_run_and_names_the_rows(history: WrittenHistory, analytics: dg.Definitions) -> None:
     core = history.portfolio("core")
     history.book(core, "deposit", "EUR", Decimal(1000), noon(FIRST))
     history.value_days(core, FIRST)
