@@ -43,3 +43,11 @@
     delete from {{ this }} as kept using {{ touched }} as touched where {{ condition }}
     {%- endif -%}
 {%- endmacro %}
+
+
+{# A table that has just been made whole has no statistics, and the next build would plan without them. #}
+{% macro analyze_when_new() -%}
+    {%- if not is_incremental() -%}
+    analyze {{ this }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,5 +1,6 @@
 {{ config(
     pre_hook="{{ forget(ref('int_days_touched'), 'touched.portfolio_id = kept.portfolio_id and touched.day = kept.day') }}",
+    post_hook="{{ analyze_when_new() }}",
     indexes=[
         {'columns': ['rebalance_id'], 'unique': true},
         {'columns': ['portfolio_id', 'day']},

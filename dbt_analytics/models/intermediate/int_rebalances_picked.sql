@@ -3,6 +3,7 @@
 
 {{ config(
     pre_hook="{{ forget(ref('int_periods_touched'), 'touched.scope = kept.portfolio_id and touched.grain = \\'all\\'') }}",
+    post_hook="{{ analyze_when_new() }}",
     indexes=[
         {'columns': ['rebalance_id'], 'unique': true},
         {'columns': ['executed_at']},

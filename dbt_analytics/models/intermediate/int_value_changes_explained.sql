@@ -1,5 +1,6 @@
 {{ config(
     pre_hook="{{ forget(ref('int_portfolio_days_touched'), from_the_first_touched_day()) }}",
+    post_hook="{{ analyze_when_new() }}",
     indexes=[{'columns': ['portfolio_id', 'basis', 'day'], 'unique': true}]
 ) }}
 
