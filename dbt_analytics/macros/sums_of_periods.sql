@@ -1,7 +1,8 @@
 {# From figures per portfolio and day to those of every day, week, month and ever, per portfolio and over all of them.
 
-   Only touched periods are made. A week is the sum of its days and ever is the sum of its months; the days and months
-   that nothing has touched are taken as they stand in the model itself, so the work does not grow with the history.
+   Only touched periods are made. A week is the sum of its days; those that nothing has touched are taken as they stand
+   in the model itself. Ever is what it was, with the touched months exchanged. So the work does not grow with the
+   history, and since numbers add up exactly, it comes to the last digit to what a build from the beginning makes.
 
    `days`: a CTE with one row per portfolio_id, day and `dimensions` for every touched portfolio and day.
    `sums`: its columns that add up. `spread`: it has the columns of a spread, too. `latest`: it has `last_at` and
@@ -105,7 +106,8 @@ parts_of_weeks_and_months as (
 
 parts_of_ever as (
 
-    select scope, 'all' as grain, {{ for_ever() }} as period_start, {{ (dimensions + figures) | join(', ') }}
+    select
+        1 as sign, scope, 'all' as grain, {{ for_ever() }} as period_start, {{ (dimensions + figures) | join(', ') }}
     from weeks_and_months
     where grain = 'month'
 
@@ -113,23 +115,43 @@ parts_of_ever as (
     union all
 
     select
+        {{ 1 if latest else -1 }},
         stored.scope,
-        touched.grain,
-        touched.period_start,
+        ever.grain,
+        ever.period_start,
         {% for column in dimensions + figures %}stored.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
-    from {{ ref('int_periods_touched') }} as touched
-    inner join {{ this }} as stored on stored.scope = touched.scope and stored.grain = 'month'
+    from {{ ref('int_periods_touched') }} as ever
+    {%- if latest %}
+    -- The latest of all cannot be reckoned back: the months that nothing has touched are looked through.
+    inner join {{ this }} as stored on stored.scope = ever.scope and stored.grain = 'month'
     where
-        touched.grain = 'all'
+        ever.grain = 'all'
         and not exists (
             select from {{ ref('int_periods_touched') }} as month
             where month.scope = stored.scope and month.grain = 'month' and month.period_start = stored.period_start
         )
+    {%- else %}
+    -- What the touched months were is taken off, what they are is added, whatever number of months there is.
+    inner join {{ ref('int_periods_touched') }} as month on month.scope = ever.scope and month.grain = 'month'
+    inner join {{ this }} as stored
+        on stored.scope = month.scope and stored.grain = 'month' and stored.period_start = month.period_start
+    where ever.grain = 'all'
+
+    union all
+
+    select
+        1,
+        {% for column in keys + figures %}stored.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
+    from {{ ref('int_periods_touched') }} as ever
+    inner join {{ this }} as stored
+        on stored.scope = ever.scope and stored.grain = ever.grain and stored.period_start = ever.period_start
+    where ever.grain = 'all'
+    {%- endif %}
     {%- endif %}
 
 ),
 
-{{ added_up('ever', 'parts_of_ever', keys, sums, spread, latest) }}
+{{ added_up('ever', 'parts_of_ever', keys, sums, spread, latest, signed=true) }}
 
 select {{ columns }} from touched_days
 
@@ -144,8 +166,9 @@ select {{ columns }} from ever
 {% endmacro %}
 
 
-{# The CTE `name`: the rows of another one, those with the same keys made one. #}
-{% macro added_up(name, rows, keys, sums, spread, latest) -%}
+{# The CTE `name`: the rows of another one, those with the same keys made one. `signed`: its column `sign` says which
+   are taken off; what nothing is left of goes. #}
+{% macro added_up(name, rows, keys, sums, spread, latest, signed=false) -%}
 {{ name }}{{ '_summed' if spread }} as (
 
     select
@@ -155,10 +178,12 @@ select {{ columns }} from ever
         (array_agg(last_message order by last_at desc, last_message))[1] as last_message,
         {% endif -%}
         {% for column in sums -%}
-        sum({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {{ 'trim_scale(sum(sign * ' ~ column ~ '))' if signed else 'sum(' ~ column ~ ')' }} as {{ column }}
+        {{- ',' if not loop.last }}
         {% endfor %}
     from {{ rows }}
     group by {{ keys | join(', ') }}
+    {% if signed %}having sum(sign * {{ sums[0] }}) <> 0{% endif %}
 
 )
 {%- if spread %},
@@ -170,11 +195,15 @@ select {{ columns }} from ever
         array_agg(value order by value)::text as spread_values,
         array_agg(count order by value)::text as spread_counts
     from (
-        select {{ keys | join(', ') }}, entry.value, sum(entry.count)::bigint as count
+        select
+            {{ keys | join(', ') }},
+            entry.value,
+            sum({{ 'sign * ' if signed }}entry.count)::bigint as count
         from {{ rows }}
         cross join lateral unnest(spread_values::bigint[], spread_counts::bigint[]) as entry (value, count)
         group by {{ keys | join(', ') }}, entry.value
     ) as counted
+    where count <> 0
     group by {{ keys | join(', ') }}
 
 ),
@@ -190,7 +219,13 @@ select {{ columns }} from ever
 {%- endmacro %}
 
 
-{# Which rows of a model of periods are made anew. #}
-{% macro same_period() -%}
-    touched.scope = kept.scope and touched.grain = kept.grain and touched.period_start = kept.period_start
-{%- endmacro %}
+{# The incremental strategy of such a model: the touched periods go when the new ones have been reckoned from them. #}
+{% macro get_incremental_replace_periods_sql(arg_dict) %}
+    delete from {{ arg_dict['target_relation'] }} as kept using {{ ref('int_periods_touched') }} as touched
+    where
+        touched.scope = kept.scope
+        and touched.grain = kept.grain
+        and touched.period_start = kept.period_start;
+
+    {{ get_incremental_append_sql(arg_dict) }}
+{% endmacro %}

@@ -1,5 +1,5 @@
 {#- How many of a portfolio's newest attempts are kept at hand. -#}
-{% set kept = 100 %}
+{% set kept = 25 %}
 
 {{ config(
     pre_hook="{{ forget(ref('int_periods_touched'), 'touched.scope = kept.portfolio_id and touched.grain = \\'all\\'') }}",

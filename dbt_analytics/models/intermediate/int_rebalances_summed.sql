@@ -1,6 +1,6 @@
 {%- set touched_days = ref('int_days_touched') -%}
 {{ config(
-    pre_hook="{{ forget(ref('int_periods_touched'), same_period()) }}",
+    incremental_strategy='replace_periods',
     post_hook="{{ analyze_when_new() }}",
     indexes=[
         {'columns': ['scope', 'grain', 'period_start', 'run_mode', 'valuation_currency'], 'unique': true},
