@@ -9,6 +9,7 @@
    `last_message`, of which the latest stays. #}
 {% macro sums_of_periods(days, dimensions, sums, spread=false, latest=false) %}
 
+{%- set touched_periods = ref('int_periods_touched') -%}
 {%- set keys = ['scope', 'grain', 'period_start'] + dimensions -%}
 {%- set figures = sums + (['last_at', 'last_message'] if latest else [])
         + (['spread_values', 'spread_counts'] if spread else []) -%}
@@ -34,11 +35,11 @@ days_to_add_up as (
         stored.grain = 'day'
         and stored.scope <> {{ all_portfolios() }}
         and stored.period_start in (
-            select period_start from {{ ref('int_periods_touched') }}
+            select period_start from {{ touched_periods }}
             where scope = {{ all_portfolios() }} and grain = 'day'
         )
         and not exists (
-            select from {{ ref('int_periods_touched') }} as touched
+            select from {{ touched_periods }} as touched
             where touched.scope = stored.scope and touched.grain = 'day' and touched.period_start = stored.period_start
         )
     {%- endif %}
@@ -68,15 +69,11 @@ parts_of_weeks_and_months as (
 
     select
         part.scope,
-        touched.grain,
-        touched.period_start,
+        longer.grain,
+        date_trunc(longer.grain, part.period_start)::date as period_start,
         {% for column in dimensions + figures %}part.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
     from touched_days as part
-    inner join {{ ref('int_periods_touched') }} as touched
-        on
-            touched.scope = part.scope
-            and touched.grain in ('week', 'month')
-            and part.period_start between touched.period_start and touched.period_end
+    cross join (values ('week'), ('month')) as longer (grain)
 
     {% if is_incremental() -%}
     union all
@@ -86,7 +83,7 @@ parts_of_weeks_and_months as (
         touched.grain,
         touched.period_start,
         {% for column in dimensions + figures %}stored.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
-    from {{ ref('int_periods_touched') }} as touched
+    from {{ touched_periods }} as touched
     inner join {{ this }} as stored
         on
             stored.scope = touched.scope
@@ -95,7 +92,7 @@ parts_of_weeks_and_months as (
     where
         touched.grain in ('week', 'month')
         and not exists (
-            select from {{ ref('int_periods_touched') }} as day
+            select from {{ touched_periods }} as day
             where day.scope = stored.scope and day.grain = 'day' and day.period_start = stored.period_start
         )
     {%- endif %}
@@ -120,19 +117,19 @@ parts_of_ever as (
         ever.grain,
         ever.period_start,
         {% for column in dimensions + figures %}stored.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
-    from {{ ref('int_periods_touched') }} as ever
+    from {{ touched_periods }} as ever
     {%- if latest %}
     -- The latest of all cannot be reckoned back: the months that nothing has touched are looked through.
     inner join {{ this }} as stored on stored.scope = ever.scope and stored.grain = 'month'
     where
         ever.grain = 'all'
         and not exists (
-            select from {{ ref('int_periods_touched') }} as month
+            select from {{ touched_periods }} as month
             where month.scope = stored.scope and month.grain = 'month' and month.period_start = stored.period_start
         )
     {%- else %}
     -- What the touched months were is taken off, what they are is added, whatever number of months there is.
-    inner join {{ ref('int_periods_touched') }} as month on month.scope = ever.scope and month.grain = 'month'
+    inner join {{ touched_periods }} as month on month.scope = ever.scope and month.grain = 'month'
     inner join {{ this }} as stored
         on stored.scope = month.scope and stored.grain = 'month' and stored.period_start = month.period_start
     where ever.grain = 'all'
@@ -142,7 +139,7 @@ parts_of_ever as (
     select
         1,
         {% for column in keys + figures %}stored.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
-    from {{ ref('int_periods_touched') }} as ever
+    from {{ touched_periods }} as ever
     inner join {{ this }} as stored
         on stored.scope = ever.scope and stored.grain = ever.grain and stored.period_start = ever.period_start
     where ever.grain = 'all'
