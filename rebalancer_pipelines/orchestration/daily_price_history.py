@@ -20,7 +20,7 @@ _LOOK_BACK = timedelta(days=6)
     cron_schedule="10 0 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Ten minutes after midnight in UTC: the bars of the seven days up to the one that has just ended, so that "
+    description="Ten minutes after midnight in UTC: the bars of the seven days that have ended last, so that "
     "a night without an answer is made good by the next one.",
 )
 def daily_price_history(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
