@@ -16,6 +16,7 @@ from rebalancer_pipelines.cli import (
     prune,
     rebalance,
     scheduler,
+    statistics,
     trading,
     up,
     worker,
@@ -40,6 +41,7 @@ app.add_typer(notify.app, name="notify")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)
+app.command("stats")(statistics.stats)
 app.command("halt")(trading.halt)
 app.command("resume")(trading.resume)
 app.command("up")(up.up)

@@ -23,6 +23,7 @@ from rebalancer_pipelines.adapters.postgres.repositories.orders import PostgresO
 from rebalancer_pipelines.adapters.postgres.repositories.portfolio_days import PostgresPortfolioDays
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
+from rebalancer_pipelines.adapters.postgres.repositories.statistics import PostgresStatistics
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.application.ports import (
     Accounts,
@@ -37,6 +38,7 @@ from rebalancer_pipelines.application.ports import (
     PortfolioDays,
     Portfolios,
     Rebalances,
+    Statistics,
 )
 from rebalancer_pipelines.domain.notification import NotificationKind
 
@@ -83,6 +85,7 @@ class PostgresUnitOfWork:
         self.kill_switch: KillSwitch = PostgresKillSwitch(self._session)
         self.notifications: Notifications = PostgresNotifications(self._session, notified)
         self.portfolio_days: PortfolioDays = PostgresPortfolioDays(self._session)
+        self.statistics: Statistics = PostgresStatistics(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from typing import Protocol
 from rebalancer_pipelines.application.ports.cache import Cache, ListedPortfolio, NoCache, NotedError
 from rebalancer_pipelines.application.ports.clock import Clock
 from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
+from rebalancer_pipelines.application.ports.statistics import Statistics
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
@@ -75,6 +76,7 @@ __all__ = [
     "PriceSource",
     "Rebalances",
     "Rejected",
+    "Statistics",
     "Unclear",
     "UnitOfWork",
     "Venue",

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from rebalancer_pipelines.application.ports.statistics import Statistics
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
@@ -598,6 +599,7 @@ class UnitOfWork(Protocol):
     kill_switch: KillSwitch
     notifications: Notifications
     portfolio_days: PortfolioDays
+    statistics: Statistics
 
     def __enter__(self) -> Self: ...
 
