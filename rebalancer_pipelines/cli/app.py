@@ -15,6 +15,7 @@ from rebalancer_pipelines.cli import (
     portfolio,
     prune,
     rebalance,
+    report,
     scheduler,
     statistics,
     trading,
@@ -42,6 +43,7 @@ app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)
 app.command("stats")(statistics.stats)
+app.command("report")(report.report)
 app.command("halt")(trading.halt)
 app.command("resume")(trading.resume)
 app.command("up")(up.up)
