@@ -42,7 +42,7 @@ class Figure:
     def html(self) -> str:
         """The figure as markup."""
         wide = Frame(self.width, self.height)
-        narrow = Frame(_NARROW, min(self.height, 240.0), left=48, right=6)
+        narrow = Frame(_NARROW, min(self.height, 240.0), left=50, right=6)
         described = f"{self.description} The numbers are in the table below."
         drawings = "".join(
             f'<div class="plot {size}" data-left="{short(frame.left / frame.width * 100)}" '

@@ -101,7 +101,7 @@ def _tiles(history: ReportedHistory, currency: str) -> str:
             tiles.append(
                 (
                     "Success rate",
-                    words.points(row.success_rate, unit=" %"),
+                    words.points(row.success_rate, unit="\u00a0%"),
                     f"{words.whole(row.successes)} of {words.counted(row.rebalances, 'rebalance')}",
                     "",
                 )

@@ -134,7 +134,7 @@ def _drawdown(history: ReportedHistory, prefix: str) -> Figure:
             frame,
             history.span,
             [Line("loss", _floats(own, HUNDRED), filled=True), Line("held", _floats(held, HUNDRED))],
-            unit=" %",
+            unit="\u00a0%",
             with_zero=True,
         ),
         columns=("Day", "Portfolio", "Held instead"),
@@ -169,12 +169,12 @@ def _weights(history: ReportedHistory, currency: str, prefix: str) -> Figure:
         ),
         columns=("Day", *shown),
         numbers=[
-            NumberRow(_place(history, day), (words.day(day), *(words.points(part, unit=" %") for part in parts)))
+            NumberRow(_place(history, day), (words.day(day), *(words.points(part, unit="\u00a0%") for part in parts)))
             for day, parts in shares
             if parts is not None
         ],
         legend=[
-            (class_, name, words.points(part, unit=" %"))
+            (class_, name, words.points(part, unit="\u00a0%"))
             for class_, name, part in zip(classes, shown, newest, strict=True)
         ],
         notes=notes,

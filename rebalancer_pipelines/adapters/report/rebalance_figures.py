@@ -42,15 +42,15 @@ def drift(history: ReportedHistory, *, prefix: str) -> Figure | None:
         title="Drift before and after",
         caption=f"Percentage points that stood in the wrong currency, {each}",
         description=f"On average {words.points(before)} points before and {words.points(after)} after a rebalance.",
-        draw=lambda frame: draw_steps(frame, history.span, drawn, unit=" pt", leaving_out=outlier),
+        draw=lambda frame: draw_steps(frame, history.span, drawn, unit="\u00a0pt", leaving_out=outlier),
         columns=("Rebalance" if len(shown) == len(steps) else "From", "Before", "After"),
         numbers=[
             NumberRow(_place(history, moment.date(), moment), (words.minute(moment), words.points(b), words.points(a)))
             for moment, b, a in shown
         ],
         legend=(
-            ("ring", "Before, on average", words.points(before, unit=" pt")),
-            ("reached", "After, on average", words.points(after, unit=" pt")),
+            ("ring", "Before, on average", words.points(before, unit="\u00a0pt")),
+            ("reached", "After, on average", words.points(after, unit="\u00a0pt")),
         ),
         notes=[
             f"The one of {words.day(moment)} began at {words.points(before)} points, above the edge."
@@ -131,7 +131,7 @@ def success(history: ReportedHistory, *, prefix: str) -> Figure | None:
                     words.day(start),
                     words.whole(row.successes),
                     words.whole(row.failures),
-                    words.points(row.success_rate, unit=" %"),
+                    words.points(row.success_rate, unit="\u00a0%"),
                 ),
             )
             for start, row in rows

@@ -22,7 +22,9 @@ def statistics(history: ReportedHistory) -> str:
         ("Rebalances", lambda row: words.whole(row.rebalances)),
         (
             "Success rate",
-            lambda row: words.points(rates[row.run_mode].success_rate if row.run_mode in rates else None, unit=" %"),
+            lambda row: words.points(
+                rates[row.run_mode].success_rate if row.run_mode in rates else None, unit="\u00a0%"
+            ),
         ),
         ("Traded in all", lambda row: words.money(row.total_value_traded, row.valuation_currency)),
         ("Average value", lambda row: words.money(row.average_portfolio_value, row.valuation_currency)),

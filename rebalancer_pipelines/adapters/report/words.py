@@ -24,7 +24,7 @@ def money(amount: Decimal | None, currency: str | None = None) -> str:
 
 def percent(fraction: Decimal | None, *, signed: bool = False) -> str:
     """A fraction as a percentage."""
-    return UNKNOWN if fraction is None else points(fraction * HUNDRED, signed=signed, unit=" %")
+    return UNKNOWN if fraction is None else points(fraction * HUNDRED, signed=signed, unit="\u00a0%")
 
 
 def points(number: Decimal | None, *, signed: bool = False, unit: str = "") -> str:
