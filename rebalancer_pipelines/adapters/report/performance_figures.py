@@ -163,7 +163,9 @@ def _weights(history: ReportedHistory, currency: str, prefix: str) -> Figure:
         identity=f"{prefix}-weights",
         title="Weights",
         caption="Share of each currency in the value at each day's close",
-        description="Last: " + ", ".join(f"{n} {words.points(p)} %" for n, p in zip(shown, newest, strict=True)) + ".",
+        description="Last: "
+        + ", ".join(f"{n} {words.points(p)}\u00a0%" for n, p in zip(shown, newest, strict=True))
+        + ".",
         draw=lambda frame: draw_shares(
             frame, history.span, classes, [(day, _as_floats(parts)) for day, parts in shares]
         ),

@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     table,
 )
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
@@ -112,7 +113,7 @@ class PostgresStatistics:
         mart = _mart(PerformanceDay)
         statement = (
             _rows(PerformanceDay)
-            .distinct(mart.c.portfolio_name, mart.c.portfolio_id, mart.c.basis)
+            .ext(distinct_on(mart.c.portfolio_name, mart.c.portfolio_id, mart.c.basis))
             .where(mart.c.value.is_not(None))
             .order_by(mart.c.portfolio_name, mart.c.portfolio_id, mart.c.basis, mart.c.day.desc())
         )

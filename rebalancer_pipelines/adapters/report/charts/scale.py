@@ -10,6 +10,7 @@ from math import ceil, floor, log10
 _DAY_STEPS = (1, 2, 7, 14)
 _MONTH_STEPS = (1, 2, 3, 6, 12, 24, 60, 120)
 _LABEL_WIDTH = 62.0
+_MOST_SINGLE_DAYS = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class DayScale:
         most = max(2, int((self.right - self.left) / _LABEL_WIDTH))
         length = (self.last - self.first).days + 1
         for step in _DAY_STEPS:
-            if length / step <= most:
+            if length <= _MOST_SINGLE_DAYS and length / step <= most:
                 days = [self.first + timedelta(days=n) for n in range(0, length, step)]
                 return [(self.at(day), f"{day.day} {day:%b}") for day in days]
         months = (self.last.year - self.first.year) * 12 + self.last.month - self.first.month + 1
