@@ -1,6 +1,9 @@
-"""What historical analytics need: price bars, what portfolios were worth day by day, and one view of every book.
+"""What historical analytics need: price bars, what portfolios were worth day by day, one view of every book, and what
+has changed in the history since the marts were built.
 
-Only new tables and a view; the index on `rebalance` holds backfilled rows alone, of which there are none yet.
+New tables and a view; the index on `rebalance` holds backfilled rows alone, of which there are none yet. No row is
+rewritten, but `rebalance_history` is locked against writers while an index of it is built, which takes about a second
+per million rows.
 """
 
 from __future__ import annotations
@@ -33,6 +36,66 @@ CROSS JOIN LATERAL (
         ('fee', fill.fee_currency, -fill.fee)
 ) AS leg (kind, currency, amount)
 WHERE rebalance.triggered_by = 'backfill' AND rebalance.dry_run AND leg.amount <> 0
+"""
+
+# Rows that come are found by `stored_at`, so that writing one costs no more than its place in an index; what goes or
+# becomes another is rare and noted by its day.
+_CHANGES = """
+CREATE FUNCTION note_changed_rebalances() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO history_change (subject, portfolio_id, day)
+        SELECT DISTINCT 'rebalances', portfolio_id, (executed_at AT TIME ZONE 'UTC')::date FROM old_rows;
+    ELSE
+        INSERT INTO history_change (subject, portfolio_id, day)
+        SELECT DISTINCT 'rebalances', portfolio_id, (executed_at AT TIME ZONE 'UTC')::date
+        FROM (TABLE old_rows UNION ALL TABLE new_rows) AS changed;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_deleted_rebalances AFTER DELETE ON rebalance_history
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_changed_rebalances();
+CREATE TRIGGER note_changed_rebalances AFTER UPDATE ON rebalance_history
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION note_changed_rebalances();
+
+CREATE FUNCTION note_another_valuation_currency() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    INSERT INTO history_change (subject, portfolio_id, day)
+    SELECT DISTINCT 'rebalances', portfolio_id, (executed_at AT TIME ZONE 'UTC')::date
+    FROM rebalance_history WHERE portfolio_id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_another_valuation_currency AFTER UPDATE OF valuation_currency ON portfolio
+    FOR EACH ROW WHEN (OLD.valuation_currency <> NEW.valuation_currency)
+    EXECUTE FUNCTION note_another_valuation_currency();
+
+CREATE FUNCTION note_changed_days() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO history_change (subject, portfolio_id, basis, day)
+        SELECT DISTINCT 'days', portfolio_id, basis, day FROM new_rows;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO history_change (subject, portfolio_id, basis, day)
+        SELECT DISTINCT 'days', portfolio_id, basis, day FROM old_rows;
+    ELSE
+        -- A row that was written over with what it held has not changed.
+        INSERT INTO history_change (subject, portfolio_id, basis, day)
+        SELECT DISTINCT 'days', portfolio_id, basis, day
+        FROM (
+            (TABLE old_rows EXCEPT TABLE new_rows) UNION ALL (TABLE new_rows EXCEPT TABLE old_rows)
+        ) AS changed;
+    END IF;
+    RETURN NULL;
+END $$;
+"""
+_DAY_TRIGGERS = """
+CREATE TRIGGER note_new_days AFTER INSERT ON {table}
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_changed_days();
+CREATE TRIGGER note_deleted_days AFTER DELETE ON {table}
+    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_changed_days();
+CREATE TRIGGER note_changed_days AFTER UPDATE ON {table}
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_changed_days();
 """
 
 
@@ -116,3 +179,25 @@ def upgrade() -> None:
         postgresql_where=sa.text("triggered_by = 'backfill' AND dry_run"),
     )
     op.execute(_BOOK_ENTRY)
+    op.add_column(
+        "rebalance_history", sa.Column("stored_at", _MOMENT, server_default=sa.text("now()"), nullable=False)
+    )
+    op.create_index(op.f("ix_rebalance_history_stored_at"), "rebalance_history", ["stored_at"], unique=False)
+    op.create_table(
+        "history_change",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("portfolio_id", sa.Uuid(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=True),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("stored_at", _MOMENT, server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "subject IN ('rebalances', 'days') AND (subject = 'days') = (basis IS NOT NULL)",
+            name=op.f("ck_history_change_subject_known"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_history_change")),
+    )
+    op.create_index(op.f("ix_history_change_stored_at"), "history_change", ["stored_at"], unique=False)
+    op.execute(_CHANGES)
+    for table in ("daily_portfolio_value", "daily_holding"):
+        op.execute(_DAY_TRIGGERS.format(table=table))

@@ -453,7 +453,10 @@ class LedgerEntryRow(Base):
 
 
 class RebalanceHistoryRow(Base):
-    """What stays of every attempt. Its id is the rebalance's; a backfilled row has no rebalance."""
+    """What stays of every attempt. Its id is the rebalance's; a backfilled row has no rebalance.
+
+    `stored_at` is when its transaction began: what has come since the marts were built is found by it.
+    """
 
     __tablename__ = "rebalance_history"
     __table_args__ = (
@@ -469,6 +472,7 @@ class RebalanceHistoryRow(Base):
         _finite("fees_saved", ">= 0"),
         Index("ix_rebalance_history_of_portfolio", "portfolio_id", text("executed_at DESC")),
         Index("ix_rebalance_history_newest", text("executed_at DESC")),
+        Index(None, "stored_at"),
     )
 
     id: Mapped[UUID] = _id()
@@ -492,6 +496,7 @@ class RebalanceHistoryRow(Base):
     dagster_run_id: Mapped[str | None]
     value_crossed: Mapped[Decimal] = mapped_column(server_default=text("0"))
     fees_saved: Mapped[Decimal] = mapped_column(server_default=text("0"))
+    stored_at: Mapped[datetime] = _created()
 
 
 class PriceBarRow(Base):
@@ -578,6 +583,29 @@ class DailyHoldingRow(Base):
     currency: Mapped[str] = mapped_column(primary_key=True)
     units: Mapped[Decimal]
     price: Mapped[Decimal | None]
+
+
+class HistoryChangeRow(Base):
+    """A day of a portfolio's history that is not what it was: triggers write it, and building the marts deletes it.
+
+    Of `rebalances` it tells only what was changed or deleted; new rows are found by their `stored_at`. Of `days` it
+    tells everything.
+    """
+
+    __tablename__ = "history_change"
+    __table_args__ = (
+        CheckConstraint(
+            "subject IN ('rebalances', 'days') AND (subject = 'days') = (basis IS NOT NULL)", name="subject_known"
+        ),
+        Index(None, "stored_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    subject: Mapped[str]
+    portfolio_id: Mapped[UUID]
+    basis: Mapped[str | None]
+    day: Mapped[date]
+    stored_at: Mapped[datetime] = _created()
 
 
 class NotificationRow(Base):

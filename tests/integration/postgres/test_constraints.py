@@ -161,7 +161,10 @@ _ROWS: dict[str, dict[str, Any]] = {
         "entry_count": 1,
     },
     "daily_holding": {**_OF_DAY, "currency": "EUR", "units": 1, "price": 1},
+    "history_change": {"subject": "rebalances", "portfolio_id": _ID["portfolio"], "day": NOON.date()},
 }
+_NOTED_DAYS = 2
+"""The rows of the two tables of days are noted as changes by triggers."""
 
 
 @pytest.fixture
@@ -187,7 +190,8 @@ def change(connection: Connection, table: str, **changes: Any) -> None:
 def test_every_table_has_an_example(connection: Connection) -> None:
     assert set(_ROWS) == set(Base.metadata.tables)
     for table in _ROWS:
-        assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 1, table
+        expected = 1 + _NOTED_DAYS if table == "history_change" else 1
+        assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == expected, table
 
 
 _NOT_A_PRICE = (0, -1, "NaN", "Infinity")
@@ -269,6 +273,8 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("rehearsed_deposit", "amount"): _NOT_A_PRICE,
     ("daily_portfolio_value", "value"): (None,),
     ("daily_portfolio_value", "missing"): (["BTC"],),
+    ("history_change", "subject"): ("fills", "days"),
+    ("history_change", "basis"): ("booked",),
 }
 
 

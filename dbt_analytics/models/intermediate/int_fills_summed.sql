@@ -1,0 +1,107 @@
+{{ config(
+    pre_hook="{{ forget(ref('int_periods_touched'), same_period()) }}",
+    indexes=[
+        {'columns': ['scope', 'grain', 'period_start', 'run_mode', 'symbol', 'side'], 'unique': true},
+        {'columns': ['grain', 'period_start']}
+    ]
+) }}
+
+with touched_fills as (
+
+    select
+        rebalances.portfolio_id,
+        rebalances.day,
+        rebalances.run_mode,
+        orders.order_id,
+        orders.symbol,
+        orders.base_currency,
+        orders.quote_currency,
+        orders.side,
+        fills.quantity,
+        fills.notional,
+        fills.quantity * orders.mid_price as mid_notional,
+        case orders.side when 'buy' then 1 else -1 end * (fills.notional - fills.quantity * orders.mid_price)
+            as slippage,
+        case fills.fee_currency
+            when orders.quote_currency then fills.fee
+            when orders.base_currency then fills.fee * orders.mid_price
+            else 0
+        end as fees,
+        case when fills.liquidity_side = 'maker' then fills.notional else 0 end as maker_notional,
+        greatest(0, round(extract(epoch from fills.executed_at - orders.decided_at) * 1000))::bigint as waited_ms
+    from {{ ref('int_rebalances_labelled') }} as rebalances
+    {% if is_incremental() -%}
+    inner join {{ ref('int_days_touched') }} as touched
+        on
+            touched.portfolio_id = rebalances.portfolio_id
+            and rebalances.executed_at >= touched.starts_at
+            and rebalances.executed_at < touched.ends_at
+    {% endif -%}
+    inner join {{ ref('stg_order_intents') }} as orders on orders.rebalance_id = rebalances.rebalance_id
+    inner join {{ ref('stg_fills') }} as fills on fills.order_id = orders.order_id
+
+),
+
+days_summed as (
+
+    select
+        portfolio_id,
+        day,
+        run_mode,
+        symbol,
+        base_currency,
+        quote_currency,
+        side,
+        count(distinct order_id) as orders,
+        count(*) as fills,
+        sum(quantity) as quantity,
+        sum(notional) as notional,
+        sum(mid_notional) as mid_notional,
+        sum(slippage) as slippage,
+        sum(fees) as fees,
+        sum(maker_notional) as maker_notional
+    from touched_fills
+    group by portfolio_id, day, run_mode, symbol, base_currency, quote_currency, side
+
+),
+
+days_spread as (
+
+    select
+        portfolio_id,
+        day,
+        run_mode,
+        symbol,
+        side,
+        array_agg(value order by value) as spread_values,
+        array_agg(count order by value) as spread_counts
+    from (
+        select
+            portfolio_id,
+            day,
+            run_mode,
+            symbol,
+            side,
+            {{ to_three_digits('waited_ms') }} as value,
+            count(*) as count
+        from touched_fills
+        group by portfolio_id, day, run_mode, symbol, side, value
+    ) as counted
+    group by portfolio_id, day, run_mode, symbol, side
+
+),
+
+days as (
+
+    select *
+    from days_summed
+    inner join days_spread using (portfolio_id, day, run_mode, symbol, side)
+
+),
+
+{{ sums_of_periods(
+    'days',
+    dimensions=['run_mode', 'symbol', 'base_currency', 'quote_currency', 'side'],
+    sums=['orders', 'fills', 'quantity', 'notional', 'mid_notional', 'slippage', 'fees', 'maker_notional'],
+    spread=true
+) }}

@@ -1,0 +1,85 @@
+{{ config(
+    pre_hook="{{ forget(ref('int_periods_touched'), same_period()) }}",
+    indexes=[
+        {'columns': ['scope', 'grain', 'period_start', 'run_mode', 'valuation_currency'], 'unique': true},
+        {'columns': ['grain', 'period_start']}
+    ]
+) }}
+
+with touched_rebalances as (
+
+    select rebalances.*
+    from {{ ref('int_rebalances_labelled') }} as rebalances
+    {% if is_incremental() -%}
+    inner join {{ ref('int_days_touched') }} as touched
+        on
+            touched.portfolio_id = rebalances.portfolio_id
+            and rebalances.executed_at >= touched.starts_at
+            and rebalances.executed_at < touched.ends_at
+    {%- endif %}
+
+),
+
+days_summed as (
+
+    select
+        portfolio_id,
+        day,
+        run_mode,
+        valuation_currency,
+        count(*) as rebalances,
+        count(*) filter (where success) as successes,
+        sum(total_value_traded) as total_value_traded,
+        coalesce(sum(portfolio_value), 0) as portfolio_value_sum,
+        count(portfolio_value) as portfolio_values,
+        sum(duration_ms) as duration_ms_sum,
+        sum(orders_planned) as orders_planned,
+        sum(orders_executed) as orders_executed,
+        sum(orders_failed) as orders_failed,
+        sum(fees_paid) as fees_paid
+    from touched_rebalances
+    group by portfolio_id, day, run_mode, valuation_currency
+
+),
+
+days_spread as (
+
+    select
+        portfolio_id,
+        day,
+        run_mode,
+        valuation_currency,
+        array_agg(value order by value) as spread_values,
+        array_agg(count order by value) as spread_counts
+    from (
+        select
+            portfolio_id,
+            day,
+            run_mode,
+            valuation_currency,
+            {{ to_three_digits('duration_ms') }} as value,
+            count(*) as count
+        from touched_rebalances
+        group by portfolio_id, day, run_mode, valuation_currency, value
+    ) as counted
+    group by portfolio_id, day, run_mode, valuation_currency
+
+),
+
+days as (
+
+    select *
+    from days_summed
+    inner join days_spread using (portfolio_id, day, run_mode, valuation_currency)
+
+),
+
+{{ sums_of_periods(
+    'days',
+    dimensions=['run_mode', 'valuation_currency'],
+    sums=[
+        'rebalances', 'successes', 'total_value_traded', 'portfolio_value_sum', 'portfolio_values', 'duration_ms_sum',
+        'orders_planned', 'orders_executed', 'orders_failed', 'fees_paid'
+    ],
+    spread=true
+) }}

@@ -1,0 +1,7 @@
+select
+    rebalance_id,
+    phase,
+    currency,
+    weight,
+    target
+from {{ source('rebalancer', 'portfolio_position') }}
