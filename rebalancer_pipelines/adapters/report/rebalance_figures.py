@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
@@ -45,7 +45,7 @@ def drift(history: ReportedHistory, *, prefix: str) -> Figure | None:
         draw=lambda frame: draw_steps(frame, history.span, drawn, unit="\u00a0pt", leaving_out=outlier),
         columns=("Rebalance" if len(shown) == len(steps) else "From", "Before", "After"),
         numbers=[
-            NumberRow(_place(history, moment.date(), moment), (words.minute(moment), words.points(b), words.points(a)))
+            NumberRow(_moment_place(history, moment), (words.minute(moment), words.points(b), words.points(a)))
             for moment, b, a in shown
         ],
         legend=(
@@ -53,7 +53,7 @@ def drift(history: ReportedHistory, *, prefix: str) -> Figure | None:
             ("reached", "After, on average", words.points(after, unit="\u00a0pt")),
         ),
         notes=[
-            f"The one of {words.day(moment)} began at {words.points(before)} points, above the edge."
+            f"{words.day(moment)} began at {words.points(before)} points, above the edge."
             for moment, before, _ in shown
             if moment in outlier
         ],
@@ -152,9 +152,10 @@ def _thinned(steps: Sequence[_Exact], history: ReportedHistory) -> tuple[Sequenc
     periods: dict[date, list[_Exact]] = {}
     for step in steps:
         periods.setdefault(_period(step[0].astimezone(UTC).date(), history.grain), []).append(step)
+    first = datetime.combine(history.span[0], time(), UTC)
     averages = [
         (
-            datetime(start.year, start.month, start.day, tzinfo=UTC),
+            max(first, datetime.combine(start, time(), UTC)),
             _mean([b for _, b, _ in g]),
             _mean([a for *_, a in g]),
         )
@@ -195,6 +196,10 @@ def _span(history: ReportedHistory, starts: Mapping[date, object]) -> tuple[date
     return min(first, *starts), last
 
 
-def _place(history: ReportedHistory, day: date, moment: datetime | None = None) -> float:
-    hours = moment.hour + moment.minute / 60 if moment else 0.0
-    return min(1.0, max(0.0, DayScale(*history.span, 0, 1).fraction(day, hours)))
+def _place(history: ReportedHistory, day: date) -> float:
+    return max(0.0, DayScale(*history.span, 0, 1).fraction(day))
+
+
+def _moment_place(history: ReportedHistory, moment: datetime) -> float:
+    first, last = history.span
+    return DayScale(first, last + timedelta(days=1), 0, 1).fraction(moment.date(), moment.hour + moment.minute / 60)

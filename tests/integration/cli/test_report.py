@@ -162,7 +162,7 @@ def test_money_that_came_in_is_told_and_marked(marts: Marts, page: Callable[[], 
 def test_the_first_purchase_does_not_flatten_the_rest_and_is_told(marts: Marts, page: Callable[[], Page]) -> None:
     tell(marts, booked())
     found = page()
-    assert "The one of 5 Feb 2019 began at 80.00 points, above the edge." in found.notes()
+    assert "5 Feb 2019 began at 80.00 points, above the edge." in found.notes()
     assert "Beyond the edge, 5 Feb 2019: 8,000.00 bought, 0.00 sold." in found.notes()
 
 

@@ -9,6 +9,9 @@ from html import escape
 from rebalancer_pipelines.adapters.report.charts.scale import DayScale, ValueScale
 from rebalancer_pipelines.adapters.report.charts.svg import element, label
 
+_LETTER = 6.8
+"""About how wide a letter at an axis is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -40,11 +43,16 @@ class Frame:
                 element("line", x1=self.left, x2=self.width - self.right, y1=height, y2=height, class_=stressed)
             )
             parts.append(label(values.write(tick, unit), (self.left - 8, height + 4), class_="axis", text_anchor="end"))
+        written_until = 0.0
         for place, words in days.ticks():
-            near_edge = place > self.width - self.right - 30
-            anchor = "end" if near_edge else "start" if place < self.left + 24 else "middle"
+            width = len(words) * _LETTER
+            near_edge = place + width / 2 > self.width
+            start = place - width if near_edge else place if place < self.left + 24 else place - width / 2
+            anchor = "end" if near_edge else "start" if start == place else "middle"
             parts.append(element("line", x1=place, x2=place, y1=self.floor, y2=self.floor + 4, class_="tick"))
-            parts.append(label(words, (place, self.height - 7), class_="axis", text_anchor=anchor))
+            if start > written_until:
+                parts.append(label(words, (place, self.height - 7), class_="axis", text_anchor=anchor))
+                written_until = start + width + _LETTER
         return "".join(parts)
 
     def draw(self, *content: str, identity: str, title: str, description: str, class_: str | None = None) -> str:

@@ -99,7 +99,7 @@ class DayScale:
         step = next((step for step in _MONTH_STEPS if months / step <= most), _MONTH_STEPS[-1])
         starts = [day for day in _month_starts(self.first, self.last) if (day.year * 12 + day.month - 1) % step == 0]
         return [
-            (self.at(day), f"{day:%b %Y}" if number == 0 or day.month == 1 else f"{day:%b}")
+            (self.at(day), f"{day:%b ’%y}" if number == 0 or day.month == 1 else f"{day:%b}")
             for number, day in enumerate(starts)
         ]
 

@@ -60,7 +60,7 @@ def test_words_of_days_stand_inside_and_apart(first: date, length: int, width: f
 
 def test_months_carry_their_year_where_it_begins() -> None:
     words = [words for _, words in DayScale(date(2017, 10, 1), date(2018, 3, 31), 0, 1000).ticks()]
-    assert words == ["Oct 2017", "Nov", "Dec", "Jan 2018", "Feb", "Mar"]
+    assert words == ["Oct ’17", "Nov", "Dec", "Jan ’18", "Feb", "Mar"]
 
 
 def test_one_day_alone_stands_in_the_middle() -> None:
