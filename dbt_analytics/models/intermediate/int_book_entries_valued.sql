@@ -1,4 +1,5 @@
 {#- Only of the days that are made anew: a table that every build writes afresh. -#}
+{%- set touched_days = ref('int_portfolio_days_touched') -%}
 {{ config(
     materialized='table',
     post_hook="analyze {{ this }}",
@@ -12,7 +13,7 @@ with entries as (
         {{ utc_day('entries.occurred_at') }} as day
     from {{ ref('stg_book_entries') }} as entries
     {% if var('stored_since') != '-infinity' -%}
-    inner join {{ ref('int_portfolio_days_touched') }} as touched
+    inner join {{ touched_days }} as touched
         on
             touched.portfolio_id = entries.portfolio_id
             and touched.basis = entries.basis

@@ -1,3 +1,4 @@
+{%- set touched_days = ref('int_days_touched') -%}
 {{ config(
     pre_hook="{{ forget(ref('int_periods_touched'), same_period()) }}",
     indexes=[
@@ -31,7 +32,7 @@ with touched_fills as (
         greatest(0, round(extract(epoch from fills.executed_at - orders.decided_at) * 1000))::bigint as waited_ms
     from {{ ref('int_rebalances_labelled') }} as rebalances
     {% if is_incremental() -%}
-    inner join {{ ref('int_days_touched') }} as touched
+    inner join {{ touched_days }} as touched
         on
             touched.portfolio_id = rebalances.portfolio_id
             and rebalances.executed_at >= touched.starts_at

@@ -1,3 +1,4 @@
+{%- set touched_days = ref('int_days_touched') -%}
 {{ config(
     pre_hook="{{ forget(ref('int_periods_touched'), same_period()) }}",
     indexes=[
@@ -11,7 +12,7 @@ with touched_rebalances as (
     select rebalances.*
     from {{ ref('int_rebalances_labelled') }} as rebalances
     {% if is_incremental() -%}
-    inner join {{ ref('int_days_touched') }} as touched
+    inner join {{ touched_days }} as touched
         on
             touched.portfolio_id = rebalances.portfolio_id
             and rebalances.executed_at >= touched.starts_at
