@@ -39,7 +39,5 @@ def test_without_a_browser_it_says_what_to_install(
 @pytest.mark.usefixtures("cli", "browser")
 def test_without_the_demo_it_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert screenshots.main(["--portfolio", "nobody"]) == 1
-    assert (
-        capsys.readouterr().err
-        == "Error: portfolio: 'nobody' is unknown; create one with 'rebalancer portfolio create'\n"
-    )
+    remedy = "create one with 'rebalancer portfolio create'"
+    assert capsys.readouterr().err == f"Error: portfolio: 'nobody' is unknown; {remedy}\n"
