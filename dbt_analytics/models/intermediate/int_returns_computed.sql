@@ -114,12 +114,12 @@ returns as (
     select
         *,
         case
-            when value_before + inflow > 0 then round((value + outflow) / (value_before + inflow) - 1, 18)
+            when value_before + inflow > 0 then round((value + outflow) / (value_before + inflow) - 1, 15)
         end as daily_return,
-        case when value_before + inflow > 0 then round(fees / (value_before + inflow), 18) end as fee_rate,
+        case when value_before + inflow > 0 then round(fees / (value_before + inflow), 15) end as fee_rate,
         case
             when newest_hold_value_before + hold_inflow > 0
-                then round(newest_hold_value_before_outflow / (newest_hold_value_before + hold_inflow) - 1, 18)
+                then round(newest_hold_value_before_outflow / (newest_hold_value_before + hold_inflow) - 1, 15)
         end as hold_daily_return
     from joined
 
