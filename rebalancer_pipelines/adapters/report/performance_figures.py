@@ -150,7 +150,7 @@ def _drawdown(history: ReportedHistory, prefix: str) -> Figure:
 def _weights(history: ReportedHistory, currency: str, prefix: str) -> Figure:
     weights = _daily_weights(history)
     shown = _largest(weights.values())
-    unpriced = sorted({row.currency for row in history.holdings if row.value is None} - set(shown))
+    unpriced = sorted({row.currency for row in history.holdings if row.units and row.value is None} - set(shown))
     valued = {row.day for row in history.days if row.value is not None}
     shares: list[tuple[date, list[Decimal] | None]] = []
     for day in _every_day(history.days):
