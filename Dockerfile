@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir "uv==$(sed -n 's/^UV_VERSION := //p' Makefile)" \
     && uv sync --frozen --no-dev --no-install-project --no-cache
 COPY dagster.yaml workspace.yaml ./
 COPY migrations migrations
+COPY dbt_analytics dbt_analytics
 COPY rebalancer_pipelines rebalancer_pipelines
 RUN uv sync --frozen --no-dev --no-cache
 

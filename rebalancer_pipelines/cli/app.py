@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from rebalancer_pipelines.cli import (
     account,
+    analytics,
     doctor,
     notify,
     portfolio,
@@ -39,6 +40,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(portfolio.app, name="portfolio")
 app.add_typer(scheduler.app, name="scheduler")
 app.add_typer(notify.app, name="notify")
+app.add_typer(analytics.app, name="analytics")
 app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)

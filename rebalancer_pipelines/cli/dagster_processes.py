@@ -23,7 +23,7 @@ from rebalancer_pipelines.cli.ui_access import UiAccess
 from rebalancer_pipelines.cli.worker import worker_command
 from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.orchestration.code_server import reload_definitions
-from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
+from rebalancer_pipelines.orchestration.instance import ANALYTICS_LOCATION, DEFINITIONS, LOCATION
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -32,19 +32,20 @@ _LIBC = ctypes.CDLL(None)
 _PYTHON = Path(sys.executable).name
 _WEBSERVER = "rebalancer_pipelines.orchestration.webserver"
 _READY_SECONDS = 120.0
-_WORKSPACE = """load_from:
-  - grpc_server:
+_SERVED_LOCATION = """  - grpc_server:
       host: 127.0.0.1
       port: {port}
       location_name: {location}
 """
+_CODE_SERVERS = {LOCATION: "code-server", ANALYTICS_LOCATION: "analytics-server"}
+"""One per code location, by the name of its process and its log."""
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename \
 ... on PythonError { message } } } } } }"
 
 
 @dataclass
 class DagsterProcesses:
-    """The code server, the webserver, the daemon and the workers of one installation.
+    """The code servers, the webserver, the daemon and the workers of one installation.
 
     Each has a session of its own, so a terminal's Ctrl-C reaches only the parent, which then ends them in order. The
     kernel ends them when the parent is killed.
@@ -56,40 +57,43 @@ class DagsterProcesses:
     ui: UiAccess
     workers: int = 0
     """How many runs at a time warm processes of ours execute; 0: none of ours does."""
-    _code_port: int = 0
+    _code_ports: dict[str, int] = field(default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start loading the definitions; ends what a killed parent may have left behind first."""
         self._end_leftovers()
         self.logs.mkdir(exist_ok=True)
-        self._code_port = free_port()
-        # One code server for all: with a module in the workspace, webserver and daemon would each load their own.
-        self._workspace.write_text(_WORKSPACE.format(port=self._code_port, location=LOCATION))
-        served_at = ["-h", "127.0.0.1", "-p", str(self._code_port), "--use-python-environment-entry-point"]
-        served = ["-m", DEFINITIONS, "--location-name", LOCATION, "-d", str(self.home)]
-        self._launch("code-server", ["dagster", "code-server", "start", *served_at, *served])
+        for location in _CODE_SERVERS:
+            self._code_ports[location] = free_port()
+        # A code server for all who ask: with modules in the workspace, webserver and daemon would each load their own.
+        served = (_SERVED_LOCATION.format(port=port, location=name) for name, port in self._code_ports.items())
+        self._workspace.write_text("load_from:\n" + "".join(served))
+        for location, process in _CODE_SERVERS.items():
+            self._launch(process, self._code_server(location))
         if self.workers:
             self._launch("workers", worker_command(self.home, self.workers))
 
     def open_ui(self) -> None:
-        """Start the webserver and the daemon; returns once the UI shows the code location.
+        """Start the webserver and the daemon; returns once the UI shows the code locations.
 
         Raises `RebalancerError` naming the log when that does not come about.
         """
         # Both would report an error for a minute if they asked before the code server listens.
-        self._wait(lambda: _listens(self._code_port), "code-server")
+        for location, process in _CODE_SERVERS.items():
+            self._wait(lambda port=self._code_ports[location]: _listens(port), process)
         served = ["-P", "-m", _WEBSERVER, "--workspace", str(self._workspace), *self.ui.arguments]
         self._launch("webserver", [_PYTHON, *served], self.ui.environment)
         self._launch("daemon", ["dagster-daemon", "run", "-w", str(self._workspace)])
         self._wait(lambda: self._location() is not None, "webserver")
         problem = self._location()
         if problem:
-            raise RebalancerError(f"Dagster cannot load the definitions: {problem}; see {self.logs}/code-server.log")
+            logs = ", ".join(f"{process}.log" for process in _CODE_SERVERS.values())
+            raise RebalancerError(f"Dagster cannot load the definitions: {problem}; see {logs} in {self.logs}")
 
     def reload_definitions(self) -> None:
         """Load them anew, with the schedules that the portfolios have now. Raises `RebalancerError`."""
-        reload_definitions(self._code_port)
+        reload_definitions(self._code_ports[LOCATION])
 
     def ended(self) -> str | None:
         """The name of a process that has ended by itself, if one has."""
@@ -103,6 +107,11 @@ class DagsterProcesses:
                 _signal_group(child.pid, number)
             if wait_until(lambda: not any(_group_is_alive(c) for c in self._children.values()), seconds):
                 return
+
+    def _code_server(self, location: str) -> list[str]:
+        served_at = ["-h", "127.0.0.1", "-p", str(self._code_ports[location]), "--use-python-environment-entry-point"]
+        served = ["-m", DEFINITIONS[location], "--location-name", location, "-d", str(self.home)]
+        return ["dagster", "code-server", "start", *served_at, *served]
 
     @property
     def _workspace(self) -> Path:

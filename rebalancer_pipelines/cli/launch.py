@@ -13,7 +13,15 @@ from rebalancer_pipelines.cli.session import Session
 from rebalancer_pipelines.domain.claim import ClaimedBatch
 from rebalancer_pipelines.domain.errors import RebalancerError
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
-from rebalancer_pipelines.orchestration.instance import LOCATION, dagster_environment, prepare_home
+from rebalancer_pipelines.orchestration.instance import (
+    ANALYTICS_LOCATION,
+    LOCATION,
+    dagster_environment,
+    prepare_home,
+)
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""The UI keeps a run's log; a terminal wants only its outcome."""
 
 
 def prepare_dagster(session: Session, *, on_workers: bool | None = None) -> dict[str, str]:
@@ -81,6 +89,33 @@ def launch_batch(session: Session, batch: ClaimedBatch) -> str:
     return _launch(session, "rebalance_batch", request.run_config, tags=request.tags)
 
 
+def launch_analytics(*, full: bool) -> str | None:
+    """Run the job `analytics_build` to its end; returns what went wrong, if anything did.
+
+    Expects `prepare_dagster` to have been called.
+    """
+    import dagster as dg  # noqa: PLC0415 - with dbt, four seconds that only this command pays for
+
+    from rebalancer_pipelines.analytics_definitions import defs  # noqa: PLC0415
+
+    with explained("build the marts"), dg.DagsterInstance.get() as instance:
+        result = defs.resolve_job_def("analytics_build").execute_in_process(
+            instance=instance,
+            run_config={"ops": {"analytics": {"config": {"full": full}}}, **_QUIET},
+            tags=_listed_in(ANALYTICS_LOCATION),
+            raise_on_error=False,
+        )
+        if result.success:
+            return None
+        told = [event.step_failure_data.user_failure_data for event in result.get_step_failure_events()]
+    return next((failure.description for failure in told if failure and failure.description), f"run {result.run_id}")
+
+
+def _listed_in(location: str) -> dict[str, str]:
+    """By this label the UI lists a run under its job."""
+    return {".dagster/repository": f"__repository__@{location}"}
+
+
 def _launch(
     session: Session,
     job: str,
@@ -102,10 +137,8 @@ def _launch(
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance,
             partition_key=partition_key,
-            # The UI keeps the run's log; a terminal wants only its outcome.
-            run_config={**run_config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            # The UI lists a run under its job by this label.
-            tags={**(tags or {}), ".dagster/repository": f"__repository__@{LOCATION}"},
+            run_config={**run_config, **_QUIET},
+            tags={**(tags or {}), **_listed_in(LOCATION)},
             raise_on_error=False,
         )
     return result.run_id

@@ -13,11 +13,17 @@ from rebalancer_pipelines.domain.errors import InvalidInputError
 _SCHEMA = "dagster"
 """Dagster's tables stand in the same database as ours, in a schema of their own."""
 
-DEFINITIONS = "rebalancer_pipelines.definitions"
-"""The module that a code server loads, as `workspace.yaml` names it."""
-
 LOCATION = "rebalancer_pipelines"
-"""The code location's name, as `workspace.yaml` gives it."""
+"""The code location that rebalances, as `workspace.yaml` names it."""
+
+ANALYTICS_LOCATION = "rebalancer_analytics"
+"""The code location that builds the marts."""
+
+DEFINITIONS = {
+    LOCATION: "rebalancer_pipelines.definitions",
+    ANALYTICS_LOCATION: "rebalancer_pipelines.analytics_definitions",
+}
+"""The module of each code location, as `workspace.yaml` names it."""
 
 _WORKER_LAUNCHER = """
 run_launcher:

@@ -27,14 +27,19 @@ from dagster._grpc.impl import core_execute_run
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from rebalancer_pipelines.orchestration.instance import DEFINITIONS
+from rebalancer_pipelines.orchestration.instance import DEFINITIONS, LOCATION
 from rebalancer_pipelines.orchestration.run_queue import RUN_TASK, queue_app, queue_name
 
 WORKER_TAG = "rebalancer/worker"
 """Says of a run which process of which machine executed it."""
 
 app: Celery = queue_app(os.environ["REDIS_URL"])
-_code = ReconstructableRepository.for_module(DEFINITIONS, "defs")
+
+
+@cache
+def _code(location: str) -> ReconstructableRepository:
+    """What a code location can run; loaded once, when its first run comes."""
+    return ReconstructableRepository.for_module(DEFINITIONS[location], "defs")
 
 
 @cache
@@ -55,7 +60,8 @@ def _warm_up(**_: Any) -> None:
     # Each process opens connections of its own: none may be shared by a fork.
     warnings.simplefilter("ignore", dg.PreviewWarning)
     _instance().get_runs(limit=1)
-    _code.get_definition()
+    # The marts' location loads dbt: the first of its runs pays for that.
+    _code(LOCATION).get_definition()
 
 
 @app.task(name=RUN_TASK)
@@ -71,9 +77,15 @@ def execute_run(run_id: str) -> None:
             return
         instance.add_run_tags(run_id, {WORKER_TAG: f"{socket.gethostname()}:{os.getpid()}"})
         instance.report_engine_event("Taken by a worker.", run, EngineEventData.in_process(os.getpid()))
-        job = _code.get_reconstructable_job(run.job_name)
+        job = _code(_location(run)).get_reconstructable_job(run.job_name)
         for _event in core_execute_run(job, run, instance, inject_env_vars=True):
             pass
+
+
+def _location(run: dg.DagsterRun) -> str:
+    """The code location that a run belongs to; one that was made beside Dagster's workspace is a rebalance."""
+    origin = run.remote_job_origin
+    return origin.location_name if origin else LOCATION
 
 
 @contextmanager

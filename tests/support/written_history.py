@@ -1,4 +1,4 @@
-"""A history of portfolios, written straight into the tables, and what its days were worth, reckoned beside the program."""
+"""A history of portfolios, written straight into the tables, and what its days were worth, reckoned apart."""
 
 from __future__ import annotations
 

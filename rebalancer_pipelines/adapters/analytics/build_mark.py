@@ -14,11 +14,14 @@ from rebalancer_pipelines.adapters.postgres.database import open_engine
 _TURN = 7_214_960_332
 """The database's lock for a build; the number means nothing else."""
 
-_MAKE = (
-    "CREATE SCHEMA IF NOT EXISTS analytics",
-    "CREATE TABLE IF NOT EXISTS analytics.build_mark (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), "
-    "stored_until timestamptz NOT NULL, project text NOT NULL)",
+_MAKE = """
+CREATE SCHEMA IF NOT EXISTS analytics;
+CREATE TABLE IF NOT EXISTS analytics.build_mark (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    stored_until timestamptz NOT NULL,
+    project text NOT NULL
 )
+"""
 
 # A row is stored when its transaction commits, but carries the time at which that began: nothing older than the oldest
 # transaction under way can still come. A minute more, since clocks are set back now and then.
@@ -67,8 +70,7 @@ def build_turn(database_url: str) -> Generator[BuildTurn]:
         with steady.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:turn)"), {"turn": _TURN})
             try:
-                for statement in _MAKE:
-                    connection.execute(text(statement))
+                connection.execute(text(_MAKE))
                 yield BuildTurn(engine, connection.execute(text(_HORIZON)).scalar_one(), _last(connection))
             finally:
                 if not connection.closed and not connection.invalidated:

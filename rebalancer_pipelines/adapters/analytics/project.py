@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rebalancer_pipelines.adapters.analytics.connection import NO_DATABASE, NOWHERE, database_of
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
@@ -20,8 +20,12 @@ from rebalancer_pipelines.domain.errors import RebalancerError
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
 
 PROJECT = Path(__file__).resolve().parents[3] / "dbt_analytics"
+
+_PARSED = "partial_parse.msgpack"
+"""What dbt keeps of a project that it has read; unlike the manifest for others, it can be built from."""
 
 _PATIENCE_SECONDS = 120.0
 _SOURCES = frozenset({".sql", ".yml", ".md"})
@@ -33,7 +37,7 @@ class AnalyticsError(RebalancerError):
 
 @dataclass(frozen=True)
 class AnalyticsProject:
-    """The project, with a folder under the data directory for all that dbt writes; the project itself stays as it is."""
+    """The project, with a folder under the data directory for all that dbt writes; the project itself is only read."""
 
     data_dir: Path
 
@@ -95,10 +99,7 @@ class AnalyticsProject:
 
         What it writes goes to the folder `name`, in place of what the last one wrote there.
         """
-        written = self.prepared_manifest().read_text(encoding="utf-8")
-        # Of a database, a manifest has nothing but the name.
-        database = json.dumps(database_of(connection))[1:-1]
-        manifest = json.loads(written.replace(NO_DATABASE, database))
+        manifest = _load(self.prepared_manifest().with_name(_PARSED), database_of(connection))
         shutil.rmtree(self.written(name), ignore_errors=True)
         with _environment(connection):
             return _invoke([*arguments, *self._places(self.written(name))], manifest)
@@ -117,13 +118,24 @@ def one_line(error: BaseException | str | None) -> str:
     return " ".join(str(error).split())
 
 
-def _invoke(arguments: list[str], manifest: dict[str, Any] | None) -> dbtRunnerResult:
+def _load(file: Path, database: str) -> Manifest:
+    """The project as dbt has read it; of a database there is nothing in it but the name."""
     # dbt takes seconds to import: only who runs it pays for it.
-    from dbt.cli.main import dbtRunner  # noqa: PLC0415
-    from dbt.contracts.graph.manifest import Manifest, WritableManifest  # noqa: PLC0415
+    from dbt.contracts.graph.manifest import Manifest  # noqa: PLC0415
+    from dbt.parser.manifest import extended_mashumuro_decoder  # noqa: PLC0415
 
-    read = Manifest.from_writable_manifest(WritableManifest.from_dict(manifest)) if manifest else None
-    return dbtRunner(manifest=read).invoke(["--log-level", "none", "--log-level-file", "none", *arguments])
+    manifest = Manifest.from_msgpack(file.read_bytes(), decoder=extended_mashumuro_decoder)
+    for node in (*manifest.nodes.values(), *manifest.sources.values()):
+        node.database = database
+        if node.relation_name:
+            node.relation_name = node.relation_name.replace(NO_DATABASE, database)
+    return manifest
+
+
+def _invoke(arguments: list[str], manifest: Manifest | None) -> dbtRunnerResult:
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415
+
+    return dbtRunner(manifest=manifest).invoke(["--log-level", "none", "--log-level-file", "none", *arguments])
 
 
 @contextmanager

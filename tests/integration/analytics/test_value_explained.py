@@ -97,8 +97,8 @@ def test_nothing_is_left_over_whatever_happens(
             history.value_days(portfolio, through)
         problems = build_marts(ready_database, analytics_folder).problems
         found = history.rows(
-            "SELECT portfolio_id, day, residual, change, price + slippage + fees + rewards + flows, value_before, value "
-            "FROM analytics.value_explained WHERE portfolio_id = ANY(%s)",
+            "SELECT portfolio_id, day, residual, change, price + slippage + fees + rewards + flows, value_before, "
+            "value FROM analytics.value_explained WHERE portfolio_id = ANY(%s)",
             made,
         )
         valued = history.rows(

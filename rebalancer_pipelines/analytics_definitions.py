@@ -1,0 +1,37 @@
+"""The one reviewable list of what can run in the code location `rebalancer_analytics`.
+
+It is a location of its own since it loads dbt, which takes seconds: a rebalance loads `definitions` alone.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from rebalancer_pipelines.adapters.analytics.project import AnalyticsProject
+from rebalancer_pipelines.adapters.settings import Settings
+from rebalancer_pipelines.orchestration.analytics import (
+    Marts,
+    analytics_after_rebalances,
+    analytics_assets,
+    analytics_daily,
+    analytics_job,
+)
+
+
+def build_analytics_definitions(marts: Marts, manifest: Path) -> dg.Definitions:
+    """Everything that builds the marts, over the given resource and the dbt project's manifest."""
+    assets = analytics_assets(manifest)
+    job = analytics_job(assets)
+    return dg.Definitions(
+        assets=[assets],
+        jobs=[job],
+        schedules=[analytics_daily(job)],
+        sensors=[analytics_after_rebalances(assets)],
+        resources={"marts": marts},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_analytics_definitions(
+    Marts(database_url=dg.EnvVar("DATABASE_URL")), AnalyticsProject(Settings().data_dir).prepared_manifest()
+)
