@@ -3,7 +3,8 @@
     pre_hook="{{ forget(ref('int_periods_touched'), same_period()) }}",
     indexes=[
         {'columns': ['scope', 'grain', 'period_start', 'run_mode', 'code'], 'unique': true},
-        {'columns': ['grain', 'period_start']}
+        {'columns': ['grain', 'period_start']},
+        {'columns': [portfolio_of('scope'), 'grain', 'period_start']}
     ]
 ) }}
 
