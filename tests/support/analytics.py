@@ -220,6 +220,10 @@ class _Teller:
                     "edge": index - 1 - hold_return,
                 }
                 value_before = value
+            elif self.performance:
+                # What was reached by then is carried over.
+                carried = ("cumulative_return", "drawdown", "hold_return", "fees_to_date")
+                row |= {name: self.performance[-1][name] for name in carried}
             self.performance.append(row)
 
     def _rebalance(self, number: int, day: date, prices: Mapping[str, Decimal]) -> None:

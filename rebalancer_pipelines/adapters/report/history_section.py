@@ -73,7 +73,9 @@ def _tiles(history: ReportedHistory, currency: str) -> str:
     tiles: list[tuple[str, str, str, str]] = []
     newest = history.newest
     if newest is not None:
-        deepest = min((row.drawdown for row in history.days if row.drawdown is not None), default=None)
+        deepest = min(
+            (row.drawdown for row in history.days if row.value is not None and row.drawdown is not None), default=None
+        )
         tiles += [
             ("Value", words.money(newest.value), f"{currency} on {words.day(newest.day)}", ""),
             (

@@ -33,7 +33,7 @@ def performance_figures(history: ReportedHistory, currency: str, *, prefix: str)
 
 def fees(history: ReportedHistory, currency: str, *, prefix: str) -> Figure:
     """What trading has cost up to every day."""
-    paid = [(row.day, row.fees_to_date) for row in history.days]
+    paid = _curve(history.days, "fees_to_date")
     newest = history.newest
     share = f", {words.percent(newest.fee_drag)} of the value" if newest and newest.fee_drag is not None else ""
     total = words.money(newest.fees_to_date if newest else None, currency)
@@ -50,7 +50,7 @@ def fees(history: ReportedHistory, currency: str, *, prefix: str) -> Figure:
                 (words.day(row.day), words.money(row.fees_to_date), words.percent(row.fee_drag)),
             )
             for row in history.days
-            if row.fees_to_date is not None
+            if row.value is not None
         ],
         width=490,
         height=250,
@@ -73,7 +73,7 @@ def drawdowns(returns: Curve) -> list[tuple[date, Decimal | None]]:
 
 def _value(history: ReportedHistory, currency: str, prefix: str) -> Figure:
     days, newest = history.days, history.newest
-    value, hold = [(row.day, row.value) for row in days], [(row.day, row.hold_value) for row in days]
+    value, hold = _curve(days, "value"), _curve(days, "hold_value")
     flows = [row for row in days[1:] if row.inflow or row.outflow]
     notes = _gaps(history)
     if flows:
@@ -115,8 +115,8 @@ def _value(history: ReportedHistory, currency: str, prefix: str) -> Figure:
 
 
 def _drawdown(history: ReportedHistory, prefix: str) -> Figure:
-    own = [(row.day, row.drawdown) for row in history.days]
-    held = drawdowns([(row.day, row.hold_return) for row in history.days])
+    own = _curve(history.days, "drawdown")
+    held = drawdowns(_curve(history.days, "hold_return"))
     numbers = [
         NumberRow(_place(history, day), (words.day(day), words.percent(deep), words.percent(beside)))
         for (day, deep), (_, beside) in zip(own, held, strict=True)
@@ -231,6 +231,11 @@ def _gaps(history: ReportedHistory) -> list[str]:
 def _every_day(days: Sequence[PerformanceDay]) -> list[date]:
     first, last = days[0].day, days[-1].day
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _curve(days: Sequence[PerformanceDay], field: str) -> list[tuple[date, Decimal | None]]:
+    """A figure of every day; a day without a value has none, whatever is carried over to it."""
+    return [(row.day, getattr(row, field) if row.value is not None else None) for row in days]
 
 
 def _floats(curve: Curve, factor: Decimal = ONE) -> list[tuple[date, float | None]]:

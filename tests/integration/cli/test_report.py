@@ -145,7 +145,13 @@ def test_days_without_a_value_are_gaps_and_named(marts: Marts, page: Callable[[]
     tell(marts, rehearsed(lost=[date(2017, 10, 10), date(2017, 10, 11), date(2017, 10, 20)]))
     found = page()
     assert "No value on 10 Oct 2017 – 11 Oct 2017, 20 Oct 2017: no price of ETH." in found.notes()
-    for identity, kind in (("rehearsed-value", "own line"), ("rehearsed-weights", "cash share")):
+    for identity, kind in (
+        ("rehearsed-value", "own line"),
+        ("rehearsed-drawdown", "loss line"),
+        ("rehearsed-drawdown", "held line"),
+        ("rehearsed-weights", "cash share"),
+        ("rehearsed-fees", "cost line"),
+    ):
         paths = [path for path in found.drawing(identity).iter() if path.get("class") == kind]
         assert len(paths) == 3, identity
 
