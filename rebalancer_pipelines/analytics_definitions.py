@@ -32,6 +32,8 @@ def build_analytics_definitions(marts: Marts, manifest: Path) -> dg.Definitions:
     )
 
 
-defs = build_analytics_definitions(
-    Marts(database_url=dg.EnvVar("DATABASE_URL")), AnalyticsProject(Settings().data_dir).prepared_manifest()
-)
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What the environment says; the dbt project is read when the location loads, which takes seconds once."""
+    manifest = AnalyticsProject(Settings().data_dir).prepared_manifest()
+    return build_analytics_definitions(Marts(database_url=dg.EnvVar("DATABASE_URL")), manifest)

@@ -28,7 +28,7 @@ def build(
     started = time.monotonic()
     with open_session(data_dir) as session, _progress("Building the marts", quiet=as_json):
         prepare_dagster(session)
-        problem = launch_analytics(full=full)
+        problem = launch_analytics(session, full=full)
     if problem is not None:
         raise RebalancerError(f"the marts are not up to date: {problem}")
     if as_json:

@@ -89,17 +89,21 @@ def launch_batch(session: Session, batch: ClaimedBatch) -> str:
     return _launch(session, "rebalance_batch", request.run_config, tags=request.tags)
 
 
-def launch_analytics(*, full: bool) -> str | None:
+def launch_analytics(session: Session, *, full: bool) -> str | None:
     """Run the job `analytics_build` to its end; returns what went wrong, if anything did.
 
     Expects `prepare_dagster` to have been called.
     """
     import dagster as dg  # noqa: PLC0415 - with dbt, four seconds that only this command pays for
 
-    from rebalancer_pipelines.analytics_definitions import defs  # noqa: PLC0415
+    from rebalancer_pipelines.adapters.analytics.project import AnalyticsProject  # noqa: PLC0415
+    from rebalancer_pipelines.analytics_definitions import build_analytics_definitions  # noqa: PLC0415
+    from rebalancer_pipelines.orchestration.analytics import Marts  # noqa: PLC0415
 
+    marts = Marts(database_url=dg.EnvVar("DATABASE_URL"), data_dir=str(session.data_dir))
+    definitions = build_analytics_definitions(marts, AnalyticsProject(session.data_dir).prepared_manifest())
     with explained("build the marts"), dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def("analytics_build").execute_in_process(
+        result = definitions.resolve_job_def("analytics_build").execute_in_process(
             instance=instance,
             run_config={"ops": {"analytics": {"config": {"full": full}}}, **_QUIET},
             tags=_listed_in(ANALYTICS_LOCATION),

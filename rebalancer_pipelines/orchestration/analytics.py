@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from rebalancer_pipelines.adapters.analytics.build import Build, BuiltNode, build_marts
@@ -139,7 +140,7 @@ def _verdict(check: dg.AssetCheckKey, node: BuiltNode) -> dg.AssetCheckResult:
     )
 
 
-def analytics_job(assets: dg.AssetsDefinition) -> dg.UnresolvedAssetJobDefinition:
+def analytics_job(assets: dg.AssetsDefinition) -> UnresolvedAssetJobDefinition:
     """The job that builds all marts."""
     return dg.define_asset_job(
         "analytics_build",
@@ -150,7 +151,7 @@ def analytics_job(assets: dg.AssetsDefinition) -> dg.UnresolvedAssetJobDefinitio
     )
 
 
-def analytics_daily(job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def analytics_daily(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Once a day, whatever has happened."""
     return dg.ScheduleDefinition(
         name="analytics_daily",
