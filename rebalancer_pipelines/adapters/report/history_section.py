@@ -58,7 +58,9 @@ def _lead(report: PortfolioReport, history: ReportedHistory) -> str:
         sentences.append(f"This portfolio trades {money}, at {prices}.")
     newest = history.newest
     if newest is None:
-        sentences.append("No day of it has a value yet; 'rebalancer backfill' values days that have passed.")
+        sentences.append(
+            "No day of it has a value yet: days get theirs when they have ended, or by 'rebalancer backfill'."
+        )
     elif newest.cumulative_return is not None:
         first = history.days[0].day
         sentences.append(

@@ -64,7 +64,7 @@ def execution_quality(history: ReportedHistory) -> str:
             ("Maker", lambda row: words.percent(row.maker_share)),
             ("Fill, s", lambda row: words.points(row.median_seconds_to_fill)),
         ],
-        note="Slippage is held against the mid price that the decision rested on, in basis points (0.01 %); "
+        note="Slippage is held against the mid price that the decision rested on, in basis points (0.01\u00a0%); "
         "above zero it cost money. Fill: the median time from order to fill.",
         texts=2,
     )
