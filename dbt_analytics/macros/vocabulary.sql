@@ -25,6 +25,12 @@
 {%- endmacro %}
 
 
+{# Whose figures those of a scope are: a portfolio's, or null. Models of sums have an index by it, for people ask so. #}
+{% macro portfolio_of(scope) -%}
+    nullif({{ scope }}, {{ all_portfolios() }})
+{%- endmacro %}
+
+
 {# The period that lasts for ever has no start; in a key it takes one. #}
 {% macro for_ever() -%}
     '-infinity'::date

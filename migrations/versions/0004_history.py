@@ -221,6 +221,13 @@ def upgrade() -> None:
     op.execute(_BOOK_ENTRY)
     op.add_column("rebalance_history", sa.Column("stored_at", _MOMENT, server_default=sa.text("now()"), nullable=False))
     op.create_index(op.f("ix_rebalance_history_stored_at"), "rebalance_history", ["stored_at"], unique=False)
+    op.create_index(
+        "ix_rebalance_history_rehearsed",
+        "rebalance_history",
+        ["portfolio_id", sa.text("executed_at DESC")],
+        unique=False,
+        postgresql_where=sa.text("triggered_by = 'backfill'"),
+    )
     op.create_table(
         "history_change",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),

@@ -18,7 +18,9 @@ from rebalancer_pipelines.cli import (
     portfolio,
     prune,
     rebalance,
+    report,
     scheduler,
+    statistics,
     trading,
     up,
     worker,
@@ -46,6 +48,8 @@ app.command("plan")(rebalance.plan)
 app.command("run")(rebalance.run)
 app.command("history")(rebalance.history)
 app.command("backfill")(backfill.backfill_history)
+app.command("stats")(statistics.stats)
+app.command("report")(report.report)
 app.command("halt")(trading.halt)
 app.command("resume")(trading.resume)
 app.command("up")(up.up)

@@ -39,6 +39,14 @@ class LeaseLostError(RebalancerError):
     """Another worker holds the account now; whatever this one still wanted to write was refused."""
 
 
+class AnalyticsNotBuiltError(RebalancerError):
+    """Nothing has been made of the history yet."""
+
+    def __init__(self) -> None:
+        """Name the remedy."""
+        super().__init__("analytics: are not built yet; run 'rebalancer analytics build'")
+
+
 class DenialReason(StrEnum):
     """Why we refused to go on, before anything reached a venue."""
 

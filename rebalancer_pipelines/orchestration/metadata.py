@@ -38,7 +38,8 @@ def _table(columns: Mapping[str, str], rows: Iterable[Sequence[str]]) -> dg.Tabl
     )
 
 
-def _money(amount: Decimal) -> str:
+def money(amount: Decimal) -> str:
+    """An amount to the cent, for people."""
     return f"{amount.quantize(_CENT) + 0:,}"
 
 
@@ -130,7 +131,7 @@ def positions_table(positions: Iterable[WeighedPosition]) -> dg.TableMetadataVal
                 p.currency,
                 plain(p.quantity),
                 plain(p.price),
-                _money(p.value),
+                money(p.value),
                 f"{p.weight:.2f}",
                 f"{p.target:.2f}",
                 _points(p.weight - p.target),
@@ -161,8 +162,8 @@ def _plan_markdown(document: Mapping[str, Any]) -> str:
     if document["orders"]:
         lines += [f"| side | market | quantity | price | worth {currency} | fee |", "|---|---|--:|--:|--:|--:|"]
         lines += [
-            f"| {o['side']} | {o['market']} | {o['quantity']} | {o['price']} | {_money(Decimal(o['notional']))} "
-            f"| {_money(Decimal(o['fee']))} |"
+            f"| {o['side']} | {o['market']} | {o['quantity']} | {o['price']} | {money(Decimal(o['notional']))} "
+            f"| {money(Decimal(o['fee']))} |"
             for o in document["orders"]
         ]
     else:
@@ -205,7 +206,7 @@ def orders_metadata(orders: Sequence[Order], positions: Iterable[WeighedPosition
             plain(o.quantity),
             plain(o.filled_quantity),
             f"{o.average_price:.8f}" if o.average_price is not None else "",
-            _money(o.filled_notional),
+            money(o.filled_notional),
             ", ".join(f"{fee:.4f} {currency}" for currency, fee in o.fees.items()),
             o.reason or "",
         )

@@ -4,7 +4,8 @@
     post_hook="{{ analyze_when_new() }}",
     indexes=[
         {'columns': ['scope', 'grain', 'period_start', 'run_mode', 'symbol', 'side'], 'unique': true},
-        {'columns': ['grain', 'period_start']}
+        {'columns': ['grain', 'period_start']},
+        {'columns': [portfolio_of('scope'), 'grain', 'period_start']}
     ]
 ) }}
 

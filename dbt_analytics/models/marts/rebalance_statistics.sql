@@ -1,5 +1,5 @@
 select
-    portfolios.portfolio_id,
+    {{ portfolio_of('sums.scope') }} as portfolio_id,
     portfolios.portfolio_name,
     sums.run_mode,
     sums.valuation_currency,

@@ -1,5 +1,5 @@
 select
-    portfolios.portfolio_id,
+    {{ portfolio_of('sums.scope') }} as portfolio_id,
     portfolios.portfolio_name,
     sums.run_mode,
     sums.grain,
@@ -10,4 +10,4 @@ select
     sum(sums.successes) * 100 / sum(sums.rebalances) as success_rate
 from {{ ref('int_rebalances_summed') }} as sums
 left join {{ ref('int_portfolios_named') }} as portfolios on portfolios.portfolio_id = sums.scope
-group by sums.scope, portfolios.portfolio_id, portfolios.portfolio_name, sums.run_mode, sums.grain, sums.period_start
+group by sums.scope, portfolios.portfolio_name, sums.run_mode, sums.grain, sums.period_start

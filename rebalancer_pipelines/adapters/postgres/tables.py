@@ -478,6 +478,12 @@ class RebalanceHistoryRow(Base):
         _finite("fees_saved", ">= 0"),
         Index("ix_rebalance_history_of_portfolio", "portfolio_id", text("executed_at DESC")),
         Index("ix_rebalance_history_newest", text("executed_at DESC")),
+        Index(
+            "ix_rebalance_history_rehearsed",
+            "portfolio_id",
+            text("executed_at DESC"),
+            postgresql_where=text("triggered_by = 'backfill'"),
+        ),
         Index(None, "stored_at"),
     )
 

@@ -26,6 +26,7 @@ from rebalancer_pipelines.adapters.postgres.repositories.portfolio_days import P
 from rebalancer_pipelines.adapters.postgres.repositories.portfolios import PostgresPortfolios
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
 from rebalancer_pipelines.adapters.postgres.repositories.rehearsals import PostgresRehearsals
+from rebalancer_pipelines.adapters.postgres.repositories.statistics import PostgresStatistics
 from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.application.ports import (
     Accounts,
@@ -43,6 +44,7 @@ from rebalancer_pipelines.application.ports import (
     Portfolios,
     Rebalances,
     Rehearsals,
+    Statistics,
 )
 from rebalancer_pipelines.domain.notification import NotificationKind
 
@@ -92,6 +94,7 @@ class PostgresUnitOfWork:
         self.daily_values: DailyValues = PostgresDailyValues(self._session)
         self.bars: Bars = PostgresBars(self._session)
         self.rehearsals: Rehearsals = PostgresRehearsals(self._session)
+        self.statistics: Statistics = PostgresStatistics(self._session)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from rebalancer_pipelines.application.ports.bars import BarFiles, BarSource, Bar
 from rebalancer_pipelines.application.ports.cache import Cache, ListedPortfolio, NoCache, NotedError
 from rebalancer_pipelines.application.ports.clock import Clock
 from rebalancer_pipelines.application.ports.notifier import Notifier, NotifierError
+from rebalancer_pipelines.application.ports.statistics import Statistics
 from rebalancer_pipelines.application.ports.storage import (
     Accounts,
     ActivityLog,
@@ -88,6 +89,7 @@ __all__ = [
     "RecordedMarket",
     "Rehearsals",
     "Rejected",
+    "Statistics",
     "Unclear",
     "UnitOfWork",
     "Venue",

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from rebalancer_pipelines.application.ports.statistics import Statistics
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
 from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
 from rebalancer_pipelines.domain.day_span import DaySpan
@@ -695,6 +696,7 @@ class UnitOfWork(Protocol):
     daily_values: DailyValues
     bars: Bars
     rehearsals: Rehearsals
+    statistics: Statistics
 
     def __enter__(self) -> Self: ...
 

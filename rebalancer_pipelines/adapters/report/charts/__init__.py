@@ -1,0 +1,1 @@
+"""Charts as SVG, drawn for the eye: positions are floats, every figure beside a chart is exact."""
