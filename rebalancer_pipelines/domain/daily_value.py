@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from rebalancer_pipelines.domain.history_basis import HistoryBasis
 from rebalancer_pipelines.domain.values import Currency
@@ -27,3 +28,13 @@ class BuiltDay:
     books: int
     changed: int
     missing: tuple[MissingCloses, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCurve:
+    """What one book was worth on each day that was built, in order; None where a close is missing."""
+
+    portfolio: str
+    basis: HistoryBasis
+    valuation_currency: Currency
+    days: tuple[tuple[date, Decimal | None], ...]

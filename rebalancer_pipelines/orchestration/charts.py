@@ -7,14 +7,33 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import groupby
 
 import dagster as dg
 
 from rebalancer_pipelines.adapters.report.charts.standalone import MOST_CURVES, Curve, draw_standalone
+from rebalancer_pipelines.domain.daily_value import ValueCurve
+from rebalancer_pipelines.domain.history_basis import HistoryBasis
 from rebalancer_pipelines.orchestration.metadata import money
+
+_LABELS = {
+    HistoryBasis.BOOKED: "",
+    HistoryBasis.REHEARSED: ", rehearsed on a RECORDED market: no money moved",
+}
 
 DailyValues = Sequence[tuple[date, Decimal | None]]
 """A value per day, in order; None where the day has none."""
+
+
+def value_charts(curves: Sequence[ValueCurve]) -> dict[str, dg.MarkdownMetadataValue]:
+    """A chart for what happened and one for what was rehearsed, each of one currency."""
+    charts: dict[str, dg.MarkdownMetadataValue] = {}
+    for (basis, currency), together in groupby(curves, key=lambda curve: (curve.basis, curve.valuation_currency)):
+        title = f"Value in {currency}{_LABELS[basis]}"
+        charts[f"values_{basis.value}_{currency}"] = value_chart(
+            title, {each.portfolio: each.days for each in together}
+        )
+    return charts
 
 
 def value_chart(title: str, values: Mapping[str, DailyValues]) -> dg.MarkdownMetadataValue:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from rebalancer_pipelines.application.ports import Ports
-from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses, ValueCurve
 from rebalancer_pipelines.domain.day_span import DaySpan, last_ended_day
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.rehearsal import REHEARSED_YEAR
@@ -20,6 +20,7 @@ _BOOKS_AT_ONCE = 500
 """So many portfolios are valued in one transaction at most, a month of each."""
 
 _NEWEST = 50
+_YEAR = timedelta(days=365)
 
 
 def chosen_portfolios(ports: Ports, portfolio: str | None) -> Sequence[UUID]:
@@ -57,6 +58,12 @@ def days_without_value(ports: Ports) -> tuple[int, Sequence[MissingCloses]]:
     """How many days of books have no value, and the newest of them."""
     with ports.transactions() as work:
         return work.daily_values.without_value(_NEWEST)
+
+
+def value_curves(ports: Ports, last: date, most: int) -> Sequence[ValueCurve]:
+    """The values of the year that ends with a day: per basis and currency, of so many portfolios at most."""
+    with ports.transactions() as work:
+        return work.daily_values.curves(DaySpan(last - _YEAR, last), most)
 
 
 def check_closes(ports: Ports, portfolio_ids: Sequence[UUID], span: DaySpan) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from rebalancer_pipelines.application.ports.statistics import Statistics
 from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
-from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses, ValueCurve
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.ledger import Books, LedgerEntry
@@ -616,6 +616,10 @@ class DailyValues(Protocol):
 
     def closes(self, portfolio_ids: Collection[UUID], span: DaySpan) -> Mapping[str, bool]:
         """The markets whose closes the books need, each with whether the span has any."""
+        ...
+
+    def curves(self, span: DaySpan, most: int) -> Sequence[ValueCurve]:
+        """The stored values of a span: per basis and currency, of so many books at most that were worth most last."""
         ...
 
     def without_value(self, limit: int) -> tuple[int, Sequence[MissingCloses]]:

@@ -10,12 +10,18 @@ from datetime import date
 
 import dagster as dg
 
-from rebalancer_pipelines.application.portfolio_history.build import build_days, chosen_portfolios, days_without_value
+from rebalancer_pipelines.application.portfolio_history.build import (
+    build_days,
+    chosen_portfolios,
+    days_without_value,
+    value_curves,
+)
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.assets.price_history import daily_bars
 from rebalancer_pipelines.orchestration.assets.rebalance import rebalance_history
 from rebalancer_pipelines.orchestration.assets.step import OWNERS
+from rebalancer_pipelines.orchestration.charts import MOST_CURVES, value_charts
 from rebalancer_pipelines.orchestration.metadata import built_day_metadata
 from rebalancer_pipelines.orchestration.partitions import DAYS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
@@ -48,4 +54,7 @@ def daily_portfolio_value(context: dg.AssetExecutionContext, rebalancer: Rebalan
                 context.add_asset_metadata(built_day_metadata(day), partition_key=day.day.isoformat())
             context.log.info(f"{sum(day.books for day in month)} values, {sum(day.changed for day in month)} changed")
         lacking, newest = days_without_value(ports)
+        charts = value_charts(value_curves(ports, days.last, MOST_CURVES))
+    # On the newest day alone: an image for every day of a long range would fill the event log.
+    context.add_asset_metadata(charts, partition_key=days.last.isoformat())
     return dg.MaterializeResult(check_results=[checks.every_day_has_a_value(lacking, newest)])

@@ -91,6 +91,7 @@ def test_a_range_is_one_run_with_figures_of_every_day(
         "changed": 1,
         "without_value": 0,
     }
+    assert "data:image/svg+xml" in str(metadata["values_booked_EUR"].value)
     verdicts = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
     assert verdicts["every_day_has_a_value"] is True
     again = run("portfolio_history", {START: "2018-08-01", END: "2018-09-30"})

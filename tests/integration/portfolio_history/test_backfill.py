@@ -12,11 +12,12 @@ import psycopg
 import pytest
 
 from rebalancer_pipelines.application.portfolio_history.backfill import PRICES, VALUES, backfill
-from rebalancer_pipelines.application.portfolio_history.build import build_days, months_of, outdated_span
+from rebalancer_pipelines.application.portfolio_history.build import build_days, months_of, outdated_span, value_curves
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.errors import InvalidInputError, NotFoundError
+from rebalancer_pipelines.domain.history_basis import HistoryBasis
 from rebalancer_pipelines.domain.ledger import LedgerEntry, LedgerEntryKind
 from rebalancer_pipelines.domain.values import Currency
 from tests.support.paper_account import open_paper_account
@@ -27,14 +28,14 @@ EUR, BTC = Currency("EUR"), Currency("BTC")
 SUMMER = DaySpan(date(2018, 6, 10), date(2018, 9, 5))
 
 
-def book(ports: Ports, day: date, currency: Currency, amount: str, kind: str = "deposit") -> None:
-    """Enter a movement of that day's noon in the portfolio's book, now."""
+def book(
+    ports: Ports, day: date, currency: Currency, amount: str, kind: str = "deposit", portfolio: str = "core"
+) -> None:
+    """Enter a movement of that day's noon in a portfolio's book, now."""
     with ports.transactions() as work:
-        portfolio = work.portfolios.get("core")
+        owner = work.portfolios.get(portfolio)
         at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-        entry = LedgerEntry(
-            portfolio.account_id, portfolio.id, LedgerEntryKind(kind), currency, Decimal(amount), "test", at
-        )
+        entry = LedgerEntry(owner.account_id, owner.id, LedgerEntryKind(kind), currency, Decimal(amount), "test", at)
         work.ledger.append([entry])
         work.commit()
 
@@ -77,6 +78,18 @@ def test_a_book_is_worth_its_units_at_the_days_close(past: Ports, core: UUID, st
     assert values(stored) == {day: 1000 + closes[day] / 2 for day in days}
     first = stored.row("SELECT * FROM daily_portfolio_value ORDER BY day LIMIT 1")
     assert (first["basis"], first["inflow"], first["outflow"], first["entry_count"]) == ("booked", first["value"], 0, 2)
+
+
+def test_the_largest_books_are_drawn_day_by_day(past: Ports, core: UUID, stored: Stored) -> None:
+    backfill(past, SUMMER, None)
+    of_core = values(stored)
+    create_portfolio(past, {"name": "side", "account": "main", "weights": "EUR=100"})
+    book(past, date(2018, 6, 20), EUR, "7", portfolio="side")
+    backfill(past, SUMMER, "side")
+    assert [(one.portfolio, one.basis, dict(one.days)) for one in value_curves(past, SUMMER.last, 1)] == [
+        ("core", HistoryBasis.BOOKED, of_core)
+    ]
+    assert [one.portfolio for one in value_curves(past, SUMMER.last, 2)] == ["core", "side"]
 
 
 def test_twice_changes_nothing_and_whatever_stopped_it_is_made_good(past: Ports, core: UUID, stored: Stored) -> None:

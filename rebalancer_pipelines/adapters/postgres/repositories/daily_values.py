@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.tables import DailyPortfolioValueRow, PortfolioRow
-from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses
+from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses, ValueCurve
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.history_basis import HistoryBasis
 from rebalancer_pipelines.domain.ledger import FLOWS
@@ -282,6 +282,36 @@ _CLOSES = text(
     """  # noqa: S608 - a constant of this module
 )
 
+_CURVES = text(
+    """
+    WITH built AS (
+        SELECT portfolio_id, basis, valuation_currency, day, value
+        FROM daily_portfolio_value
+        WHERE day BETWEEN CAST(:first AS date) AND CAST(:last AS date)
+    ), newest AS (
+        SELECT DISTINCT ON (portfolio_id, basis, valuation_currency) portfolio_id, basis, valuation_currency, value
+        FROM built
+        WHERE value IS NOT NULL
+        ORDER BY portfolio_id, basis, valuation_currency, day DESC
+    ), ranked AS (
+        SELECT *, row_number() OVER (PARTITION BY basis, valuation_currency ORDER BY value DESC, portfolio_id) AS rank
+        FROM newest
+    )
+    SELECT
+        portfolio.name,
+        basis,
+        built.valuation_currency,
+        array_agg(day ORDER BY day) AS days,
+        array_agg(built.value ORDER BY day) AS "values"
+    FROM ranked
+    JOIN built USING (portfolio_id, basis, valuation_currency)
+    JOIN portfolio ON portfolio.id = portfolio_id
+    WHERE rank <= :most
+    GROUP BY portfolio.name, basis, built.valuation_currency, rank
+    ORDER BY basis, built.valuation_currency, rank
+    """
+)
+
 
 class PostgresDailyValues:
     """Implements `ports.DailyValues`."""
@@ -306,6 +336,19 @@ class PostgresDailyValues:
         """The markets whose closes the books need, each with whether the span has any."""
         rows = self._session.execute(_CLOSES, _question(portfolio_ids, span))
         return {row.symbol: row.has_close for row in rows}
+
+    def curves(self, span: DaySpan, most: int) -> Sequence[ValueCurve]:
+        """The stored values of the books that were worth most on the last day that they have a value of."""
+        rows = self._session.execute(_CURVES, {"first": span.first, "last": span.last, "most": most})
+        return [
+            ValueCurve(
+                row.name,
+                HistoryBasis(row.basis),
+                Currency(row.valuation_currency),
+                tuple(zip(row.days, row.values, strict=True)),
+            )
+            for row in rows
+        ]
 
     def without_value(self, limit: int) -> tuple[int, Sequence[MissingCloses]]:
         """How many days of books have no value for want of a close, and the newest of them."""
