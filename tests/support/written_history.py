@@ -1,9 +1,8 @@
-"""A history of portfolios, written straight into the tables, and what its days were worth, reckoned apart."""
+"""A history of portfolios, written straight into the tables."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal
@@ -13,10 +12,12 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
+from rebalancer_pipelines.adapters.postgres.database import open_engine
+from rebalancer_pipelines.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from rebalancer_pipelines.domain.day_span import DaySpan
+
 _EXACT = Context(prec=400)
-_FLOWS = {"deposit", "withdrawal", "transfer", "adjustment"}
 DAY = timedelta(days=1)
-_TABLES_OF_DAYS = ("daily_holding", "daily_portfolio_value")
 
 
 @dataclass(frozen=True)
@@ -171,68 +172,22 @@ class WrittenHistory:
         return self._connection.execute(query, values).fetchall()  # type: ignore[call-overload]
 
     def value_days(self, portfolio: UUID, through: date, *, basis: str = "booked", since: date | None = None) -> None:
-        """Value the days of a portfolio, as the contract says: units at the day's end at the day's closes.
+        """Value the days of a portfolio as the program does, from its first entry on.
 
         `since`: days before are left as they are.
         """
-        entries = self.rows(
-            "SELECT kind, currency, amount, occurred_at FROM book_entry WHERE portfolio_id = %s AND basis = %s "
-            "ORDER BY occurred_at",
+        ((first,),) = self.rows(
+            "SELECT min(CAST(occurred_at AT TIME ZONE 'UTC' AS date)) FROM book_entry "
+            "WHERE portfolio_id = %s AND basis = %s",
             portfolio,
             basis,
         )
-        if not entries:
+        first = max(filter(None, (first, since)), default=None)
+        if first is None or first > through:
             return
-        day = max(filter(None, (entries[0][3].astimezone(UTC).date(), since)))
-        while day <= through:
-            self._value_day(portfolio, basis, day, entries)
-            day += DAY
-
-    def _value_day(self, portfolio: UUID, basis: str, day: date, entries: Sequence[tuple[Any, ...]]) -> None:
-        known = [entry for entry in entries if entry[3] < _start(day + DAY)]
-        units: dict[str, Decimal] = defaultdict(Decimal)
-        for _, currency, amount, _at in known:
-            units[currency] = _EXACT.add(units[currency], amount)
-        closes = {"EUR": Decimal(1), **self._closes(day)}
-        markets = {symbol.partition("/")[0] for (symbol,) in self.rows("SELECT DISTINCT symbol FROM price_bar")}
-        flows = [e for e in known if e[0] in _FLOWS and e[3] >= _start(day)]
-        needed = {c for c, held in units.items() if held} | {e[1] for e in flows}
-        missing = sorted(c for c in needed if c not in closes and c in markets)
-        values = [_EXACT.multiply(held, closes[c]) for c, held in units.items() if c in closes]
-        worth = [_EXACT.multiply(e[2], closes[e[1]]) for e in flows if e[1] in closes]
-        for table in _TABLES_OF_DAYS:
-            self._connection.execute(
-                f"DELETE FROM {table} WHERE portfolio_id = %s AND basis = %s AND day = %s",  # type: ignore[arg-type]
-                (portfolio, basis, day),
-            )
-        self._insert(
-            "daily_portfolio_value",
-            returning=None,
-            portfolio_id=portfolio,
-            basis=basis,
-            day=day,
-            valuation_currency="EUR",
-            value=None if missing else _sum(values),
-            inflow=None if missing else _sum(w for w in worth if w > 0),
-            outflow=None if missing else -_sum(w for w in worth if w < 0),
-            missing=Jsonb(missing),
-            entry_count=len(known),
-        )
-        for currency, held in units.items():
-            self._insert(
-                "daily_holding",
-                returning=None,
-                portfolio_id=portfolio,
-                basis=basis,
-                day=day,
-                currency=currency,
-                units=held,
-                price=closes.get(currency),
-            )
-
-    def _closes(self, day: date) -> dict[str, Decimal]:
-        found = self.rows("SELECT symbol, close FROM price_bar WHERE timeframe = '1d' AND opened_at = %s", _start(day))
-        return {symbol.partition("/")[0]: close for symbol, close in found}
+        with open_engine(self.url) as engine, PostgresUnitOfWork(engine) as work:
+            work.daily_values.build([portfolio], DaySpan(first, through))
+            work.commit()
 
     def _order(
         self, rebalance: UUID, portfolio: UUID, sequence: int, order: Ordered, at: datetime, *, dry_run: bool
@@ -293,10 +248,3 @@ def noon(day: date) -> datetime:
 
 def _start(day: date) -> datetime:
     return datetime.combine(day, time(0), UTC)
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = Decimal(0)
-    for amount in amounts:
-        total = _EXACT.add(total, amount)
-    return total
