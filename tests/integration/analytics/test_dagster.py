@@ -132,12 +132,8 @@ class Evaluations:
 @pytest.fixture
 def evaluations(analytics: dg.Definitions) -> Evaluations:
     rebalancing = build_definitions(Rebalancer(database_url=NOBODY))
-
-    @dg.asset(key=DAYS, partitions_def=dg.DailyPartitionsDefinition("2018-01-01"))
-    def valued_days() -> None: ...
-
     both = dg.Definitions(
-        assets=[*(rebalancing.assets or []), *(analytics.assets or []), valued_days],
+        assets=[*(rebalancing.assets or []), *(analytics.assets or [])],
         resources={**(rebalancing.resources or {}), **(analytics.resources or {})},
     )
     instance = dg.DagsterInstance.ephemeral()
