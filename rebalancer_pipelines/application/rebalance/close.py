@@ -66,9 +66,8 @@ def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord
 def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, RebalanceRecord]]) -> None:
     """Store history rows, tell of them, and move the portfolios' times, claims and counts of failures with them.
 
-    A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. An attempt that answers a due time
-    moves one that had come when it began; a later one stays where the interval put it, and what a person rehearses or
-    tries in vain leaves it to whoever takes it up. The portfolios count as they are stored
+    A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
+    that had come when it began; a later one stays where the interval put it. The portfolios count as they are stored
     now: one that was rescheduled during its attempt keeps the new due time, one that was deleted leaves no row.
     """
     stored = {portfolio.id: portfolio for portfolio in work.portfolios.by_ids([p.id for p, _ in attempts])}
@@ -89,7 +88,7 @@ def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, Rebalanc
 def _times(portfolio: Portfolio, record: RebalanceRecord) -> RebalanceTimes:
     upcoming = portfolio.next_rebalance_at
     began_at = _began_at(record)
-    if upcoming is None or (upcoming <= began_at and answered_until(record) is not None):
+    if upcoming is None or upcoming <= began_at:
         upcoming = next_due(portfolio.interval, anchor=portfolio.anchor_at, after=began_at, zone=portfolio.time_zone)
     done = record.success and not record.dry_run
     return RebalanceTimes(portfolio.id, record.executed_at if done else None, upcoming)

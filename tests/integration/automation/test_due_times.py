@@ -20,7 +20,6 @@ from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.close import store_records
 from rebalancer_pipelines.domain.calendar import RebalanceInterval, next_due
 from rebalancer_pipelines.domain.portfolio import Portfolio
-from rebalancer_pipelines.domain.rebalance import TriggeredBy
 from tests.integration.postgres.stored import a_portfolio
 from tests.support.automation import an_attempt, store_attempts
 from tests.support.manual_clock import ManualClock
@@ -233,14 +232,3 @@ def test_a_portfolio_that_is_rescheduled_during_its_attempt_keeps_the_new_rhythm
     assert answer(through_time, hands) == START + timedelta(seconds=10)
     hands.sleep(HOUR)
     assert answer(through_time, hands) == START + timedelta(seconds=10) + HOUR
-
-
-@pytest.mark.parametrize("attempt", [{"dry_run": True}, {"success": False}], ids=["rehearsed", "in vain"])
-def test_what_a_person_rehearses_or_tries_in_vain_leaves_the_due_time_to_the_scheduler(
-    through_time: Ports, hands: ManualClock, attempt: dict[str, bool]
-) -> None:
-    portfolio = one(through_time, hands, MONTHLY)
-    hands.sleep(timedelta(minutes=1))
-    store_attempts(through_time, [an_attempt(portfolio.id, hands.now(), triggered_by=TriggeredBy.MANUAL, **attempt)])
-    assert next_of(through_time, portfolio) == START
-    assert answer(through_time, hands) == START
