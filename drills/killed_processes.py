@@ -197,6 +197,8 @@ def furnish(installation: Installation, portfolios: int, accounts: int) -> None:
                 "enabled": True,
             }
             create_portfolio(ports, fields, allocations={_EUR: Decimal(1000)})
+    # A new one is due at once; the rounds say when.
+    installation.ask("UPDATE portfolio SET next_rebalance_at = now() + interval '30 days'")
 
 
 def let_fall_due(installation: Installation, chance: random.Random) -> datetime:
