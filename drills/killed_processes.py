@@ -62,6 +62,9 @@ _VICTIMS: dict[str, str] = {
 }
 """What each process has in its command line."""
 
+_ENDS_ALL = frozenset({"daemon", "code server", "webserver"})
+"""Without one of them `rebalancer up` ends, and says which it was."""
+
 _OVERLAPS: LiteralString = """
 SELECT account.name AS account, rebalance.dagster_run_id AS run,
        min(paper_order.created_at) AS first_sent, max(paper_trade.executed_at) AS last_filled
@@ -240,6 +243,8 @@ def play_round(installation: Installation, portfolios: int, victim: str, chance:
     else:
         time.sleep(chance.uniform(0, _LONGEST_WAIT_SECONDS))
     struck = kill(installation, victim, chance)
+    if struck and victim in _ENDS_ALL and installation.up is not None:
+        installation.up.wait(60)
     deadline = time.monotonic() + _ROUND_SECONDS
     while installation.ask(_ROWS, due) != [(portfolios, portfolios)] or installation.ask(_OPEN) != [(0,)]:
         installation.ensure_up()
