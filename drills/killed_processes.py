@@ -45,6 +45,7 @@ from rebalancer_pipelines.application.accounts import NewAccount, open_account
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.domain.values import Currency
 from rebalancer_pipelines.orchestration.instance import dagster_environment
+from tests.support.venue_journal import TURNS
 
 _PROGRAM = [sys.executable, "-c", "from rebalancer_pipelines.cli.app import main; main()"]
 _EUR = Currency("EUR")
@@ -65,18 +66,6 @@ _VICTIMS: dict[str, str] = {
 _ENDS_ALL = frozenset({"daemon", "code server", "webserver"})
 """Without one of them `rebalancer up` ends, and says which it was."""
 
-_OVERLAPS: LiteralString = """
-SELECT account.name AS account, rebalance.dagster_run_id AS run,
-       min(paper_order.created_at) AS first_sent, max(paper_trade.executed_at) AS last_filled
-FROM paper_order
-JOIN paper_trade ON paper_trade.order_id = paper_order.id
-JOIN order_intent AS sent ON sent.client_order_id = paper_order.client_order_id
-JOIN order_intent AS owned ON owned.id = sent.id OR owned.netted_into = sent.id
-JOIN rebalance ON rebalance.id = owned.rebalance_id
-JOIN account ON account.id = paper_order.account_id
-GROUP BY account.name, rebalance.dagster_run_id
-ORDER BY account.name, first_sent
-"""
 _BOOKS: LiteralString = (
     "SELECT account_id, currency, sum(amount) FROM ledger_entry GROUP BY 1, 2 HAVING sum(amount) <> 0"
 )
@@ -268,7 +257,7 @@ def check(installation: Installation) -> None:
         raise SystemExit("books and venue differ")
     if installation.ask("SELECT client_order_id FROM paper_order GROUP BY 1 HAVING count(*) > 1"):
         raise SystemExit("an order was placed twice")
-    for earlier, later in pairwise(installation.ask(_OVERLAPS)):
+    for earlier, later in pairwise(installation.ask(TURNS)):
         if earlier[0] == later[0] and earlier[3] >= later[2]:
             raise SystemExit(f"two runs traded {earlier[0]} at once: {earlier[1]} and {later[1]}")
 

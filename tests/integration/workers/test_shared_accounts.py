@@ -12,24 +12,11 @@ from rebalancer_pipelines.application.ports import Ports
 from tests.support.automation import create_enabled
 from tests.support.run_workers import machine
 from tests.support.stored import Stored
+from tests.support.venue_journal import TURNS
 
 from .conftest import Installation
 
 _ACCOUNTS, _ON_EACH, _BATCH = 50, 20, 250
-
-_JOURNAL = """
-SELECT account.name AS account, rebalance.dagster_run_id AS run,
-       min(paper_order.created_at) AS first_sent, max(paper_trade.executed_at) AS last_filled
-FROM paper_order
-JOIN paper_trade ON paper_trade.order_id = paper_order.id
-JOIN order_intent AS sent ON sent.client_order_id = paper_order.client_order_id
-JOIN order_intent AS owned ON owned.id = sent.id OR owned.netted_into = sent.id
-JOIN rebalance ON rebalance.id = owned.rebalance_id
-JOIN account ON account.id = paper_order.account_id
-GROUP BY account.name, rebalance.dagster_run_id
-ORDER BY account.name, first_sent
-"""
-"""When each run traded each account, by what the venue saw."""
 
 
 def test_no_account_is_traded_by_two_machines_at_once(
@@ -57,7 +44,7 @@ def test_no_account_is_traded_by_two_machines_at_once(
     assert any(one.has_executed(run_id) for run_id in runs)
     assert any(two.has_executed(run_id) for run_id in runs)
 
-    turns = stored.rows(_JOURNAL)
+    turns = stored.rows(TURNS)
     assert len(turns) == _ACCOUNTS * len(batches)
     for earlier, later in pairwise(turns):
         if earlier["account"] == later["account"]:
