@@ -4,8 +4,6 @@ Here: the asset of daily values. Not here: how a day is valued (use case `build_
 again (`daily_portfolio_values`).
 """
 
-import warnings
-from collections.abc import Callable
 from datetime import date
 
 import dagster as dg
@@ -18,33 +16,21 @@ from rebalancer_pipelines.application.portfolio_history.build import (
 )
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.orchestration import checks
+from rebalancer_pipelines.orchestration.assets.day_asset import day_asset
 from rebalancer_pipelines.orchestration.assets.price_history import daily_bars
 from rebalancer_pipelines.orchestration.assets.rebalance import rebalance_history
-from rebalancer_pipelines.orchestration.assets.step import OWNERS
 from rebalancer_pipelines.orchestration.charts import MOST_CURVES, value_charts
 from rebalancer_pipelines.orchestration.metadata import built_day_metadata
-from rebalancer_pipelines.orchestration.partitions import DAYS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 
 
-def _daily(function: Callable[..., dg.MaterializeResult]) -> dg.AssetsDefinition:
-    with warnings.catch_warnings():
-        # Backfill policies are in beta in Dagster 1.13; whoever types a command need not be told.
-        warnings.simplefilter("ignore", category=dg.BetaWarning)
-        return dg.asset(
-            deps=[daily_bars, dg.AssetDep(rebalance_history, partition_mapping=dg.AllPartitionMapping())],
-            partitions_def=DAYS,
-            backfill_policy=dg.BackfillPolicy.single_run(),
-            group_name="portfolio_history",
-            kinds={"postgres"},
-            owners=OWNERS,
-            check_specs=[checks.EVERY_DAY_HAS_A_VALUE],
-            description="What every portfolio's book held at the day's end (UTC) and was worth at its closes, and what "
-            "was put in or taken out; rehearsals on the recorded market have books of their own.",
-        )(function)
-
-
-@_daily
+@day_asset(
+    group="portfolio_history",
+    deps=[daily_bars, dg.AssetDep(rebalance_history, partition_mapping=dg.AllPartitionMapping())],
+    checks=[checks.EVERY_DAY_HAS_A_VALUE],
+    description="What every portfolio's book held at the day's end (UTC) and was worth at its closes, and what was put "
+    "in or taken out; rehearsals on the recorded market have books of their own.",
+)
 def daily_portfolio_value(context: dg.AssetExecutionContext, rebalancer: Rebalancer) -> dg.MaterializeResult:
     """Value all portfolios on the run's days."""
     days = DaySpan(*map(date.fromisoformat, context.partition_key_range))
