@@ -51,7 +51,7 @@ from rebalancer_pipelines.application.claims import LOOK_AHEAD, claim_due
 from rebalancer_pipelines.application.drift_watch import watch_drift
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.definitions import build_definitions
-from rebalancer_pipelines.domain.claim import ClaimedBatch, Due
+from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch
 from rebalancer_pipelines.domain.market import Market, PriceMark
 from rebalancer_pipelines.domain.portfolio import Account
 from rebalancer_pipelines.domain.values import Currency
@@ -144,9 +144,9 @@ def furnish(database_url: str, portfolios: int, accounts: int, *, band: int | No
         )
         account_ids = [row[0] for row in cursor.fetchall()]
         cursor.execute(
-            "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval, next_rebalance_at, "
-            "drift_band) SELECT 'portfolio-' || n, (%s::uuid[])[1 + n %% %s], true, 'daily', "
-            "now() - interval '1 minute', %s FROM generate_series(1, %s) n RETURNING id, account_id",
+            "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval, anchor_at, drift_band) "
+            "SELECT 'portfolio-' || n, (%s::uuid[])[1 + n %% %s], true, 'daily', now() - interval '1 minute', %s "
+            "FROM generate_series(1, %s) n RETURNING id, account_id",
             (account_ids, accounts, band, portfolios),
         )
         owners = cursor.fetchall()
@@ -320,12 +320,13 @@ def claims(database_url: str, stored: int) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO account (name, venue, price_source) VALUES ('claims', 'paper', 'recorded')")
         connection.execute(
-            "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval, next_rebalance_at) "
+            "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval, anchor_at) "
             "SELECT 'claimed-' || n, (SELECT id FROM account WHERE name = 'claims'), true, 'daily', "
             "now() + (n - 20000) * interval '1 second' FROM generate_series(1, %s) n",
             (stored,),
         )
         connection.execute("VACUUM ANALYZE portfolio")
+        connection.execute("VACUUM ANALYZE portfolio_due")
     with opened(database_url) as ports, open_engine(database_url) as engine, engine.connect() as connection:
         round_trip = quickest(lambda: ask(engine), 200)
         looked_up = quickest(lambda: expect(look_up(ports)), 30)
@@ -336,8 +337,8 @@ def claims(database_url: str, stored: int) -> None:
         scanned = quickest(
             lambda: connection.execute(
                 text(
-                    "SELECT id FROM portfolio WHERE rebalance_enabled AND next_rebalance_at <= now() "
-                    "ORDER BY next_rebalance_at LIMIT 100 FOR UPDATE"
+                    "SELECT portfolio_id FROM portfolio_due WHERE is_scheduled AND batch_id IS NULL "
+                    "AND next_rebalance_at <= now() ORDER BY next_rebalance_at LIMIT 100 FOR UPDATE"
                 )
             ).all(),
             5,
@@ -358,7 +359,7 @@ def claims(database_url: str, stored: int) -> None:
     )
 
 
-def look_up(ports: Ports) -> Sequence[Due]:
+def look_up(ports: Ports) -> Sequence[Claim]:
     """What a claim does before it writes: find what is due, and lock it."""
     with ports.transactions() as work:
         return work.claims.lock_due(ports.clock.now(), 100)

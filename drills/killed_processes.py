@@ -71,7 +71,7 @@ _BOOKS: LiteralString = (
 )
 _HELD: LiteralString = "SELECT account_id, currency, total FROM paper_balance WHERE total <> 0"
 _OPEN: LiteralString = "SELECT count(*) FROM rebalance WHERE status <> 'finished'"
-_TAKEN_UP: LiteralString = "SELECT count(*) FROM rebalance_claim WHERE finished_at IS NULL"
+_TAKEN_UP: LiteralString = "SELECT count(*) FROM portfolio_due WHERE batch_id IS NOT NULL"
 _ROWS: LiteralString = "SELECT count(*), count(DISTINCT portfolio_id) FROM rebalance_history WHERE scheduled_for = %s"
 
 
@@ -190,7 +190,7 @@ def furnish(installation: Installation, portfolios: int, accounts: int) -> None:
             }
             create_portfolio(ports, fields, allocations={_EUR: Decimal(1000)})
     # A new one is due at once; the rounds say when.
-    installation.ask("UPDATE portfolio SET next_rebalance_at = now() + interval '30 days'")
+    installation.ask("UPDATE portfolio_due SET next_rebalance_at = now() + interval '30 days'")
 
 
 def let_fall_due(installation: Installation, chance: random.Random) -> datetime:
@@ -200,7 +200,7 @@ def let_fall_due(installation: Installation, chance: random.Random) -> datetime:
     installation.ask("UPDATE target_weight SET weight = %s WHERE currency = 'ETH'", 80 - btc)
     ((due,),) = installation.ask(
         "WITH moment AS (SELECT date_trunc('milliseconds', clock_timestamp()) AS due), "
-        "moved AS (UPDATE portfolio SET next_rebalance_at = moment.due FROM moment) SELECT due FROM moment"
+        "moved AS (UPDATE portfolio_due SET next_rebalance_at = moment.due FROM moment) SELECT due FROM moment"
     )
     return due
 

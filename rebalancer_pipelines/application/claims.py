@@ -1,21 +1,20 @@
 """Taking up due times: whatever fires, each is taken up once, and none is forgotten.
 
-A claim is stored before anything is launched for it, together with the portfolio's next due time. It ends with the
-history row of its rebalance. One that stays without an outcome, because the program stopped between the two, is
+A claim is stored before anything is launched for it. It ends with the history row of its rebalance, which also moves
+the portfolio's next due time. One that stays without an outcome, because the program stopped between the two, is
 launched again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from rebalancer_pipelines.application.ports import Ports
-from rebalancer_pipelines.domain.calendar import next_due
-from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, whole_accounts
+from rebalancer_pipelines.application.ports import Ports, UnitOfWork
+from rebalancer_pipelines.domain.claim import ClaimedBatch, whole_accounts
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, RebalancerError
-from rebalancer_pipelines.domain.rebalance import TriggeredBy
+from rebalancer_pipelines.domain.rebalance import RebalanceTimes, TriggeredBy
 
 BATCH_SIZE = 500
 """So many portfolios go into one batch at most: there are several, for several workers."""
@@ -48,7 +47,7 @@ def claim_due(
         due = work.claims.lock_due(
             now, max(limit, look_ahead), served=served, served_until=now - SERVED_GRACE, withheld=withheld
         )
-        batch = work.claims.open(TriggeredBy.SENSOR, _with_next(whole_accounts(due, limit), now), now)
+        batch = work.claims.open(TriggeredBy.SENSOR, whole_accounts(due, limit), now)
         work.commit()
     return batch
 
@@ -58,7 +57,7 @@ def claim_scheduled(ports: Ports, portfolio_id: UUID) -> ClaimedBatch | None:
     now = ports.clock.now()
     with ports.transactions() as work:
         due = work.claims.lock_due(now, 1, only=[portfolio_id])
-        batch = work.claims.open(TriggeredBy.SCHEDULER, _with_next(due, now), now)
+        batch = work.claims.open(TriggeredBy.SCHEDULER, due, now)
         work.commit()
     return batch
 
@@ -83,8 +82,19 @@ def claim_by_hand(ports: Ports, name: str) -> ClaimedBatch:
 def open_claims(ports: Ports) -> Sequence[ClaimedBatch]:
     """Everything that is taken up and has no outcome yet, the oldest first."""
     with ports.transactions() as work:
-        batches = [work.claims.of_batch(batch_id) for batch_id, _ in work.claims.waiting(ports.clock.now())]
+        batches = [work.claims.of_batch(waiting.id) for waiting in work.claims.waiting(ports.clock.now())]
     return [batch for batch in batches if batch is not None]
+
+
+def end_answered_claims(work: UnitOfWork, scheduled_for: Mapping[UUID, datetime], now: datetime) -> None:
+    """End claims, by portfolio, on due times that another rebalance answers; it leaves the row in the history."""
+    work.portfolios.mark_rebalanced(
+        [
+            RebalanceTimes(portfolio.id, None, portfolio.due_after(max(now, moment)), answered_until=moment)
+            for portfolio in work.portfolios.by_ids(scheduled_for)
+            for moment in [scheduled_for[portfolio.id]]
+        ]
+    )
 
 
 def check_clock(ports: Ports) -> None:
@@ -98,11 +108,3 @@ def check_clock(ports: Ports) -> None:
             f"this machine's clock is {abs(skew).total_seconds():.0f} s {way} the database's, limit "
             f"{MAX_SKEW.total_seconds():.0f} s; synchronise it (NTP)",
         )
-
-
-def _with_next(due: Sequence[Due], now: datetime) -> list[tuple[Due, datetime]]:
-    """Each with its first due time after now: what was missed meanwhile is made good by one rebalance."""
-    return [
-        (one, next_due(one.interval, anchor=one.anchor_at, after=max(one.due_at, now), zone=one.time_zone))
-        for one in due
-    ]

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from rebalancer_pipelines.application.books import claim_for_sole_portfolio, transfer
 from rebalancer_pipelines.application.lease import holding
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.application.portfolio_draft import PortfolioDraft, portfolio_fields
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.domain.calendar import parse_time_zone
@@ -221,7 +222,7 @@ def _read_document(document: object) -> list[PortfolioDraft]:
 
 
 def _store(ports: Ports, work: UnitOfWork, draft: PortfolioDraft, account: Account) -> Portfolio:
-    portfolio = _portfolio(draft, account.id, uuid4(), ports)
+    portfolio = _portfolio(draft, account.id, new_id(), ports)
     work.portfolios.add(portfolio)
     work.activity.add("portfolio.created", portfolio.name, {"account": account.name}, ports.clock.now())
     return portfolio

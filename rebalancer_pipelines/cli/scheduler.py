@@ -271,7 +271,8 @@ def _print_status(document: Document) -> None:
         say(f"PAUSED: {paused['name']}: {paused['paused_reason']}")
         say(f"  let it go on with 'rebalancer portfolio resume {paused['name']}'")
     for claim in document["waiting"]:
-        say(f"Taken up at {minute(claim['claimed_at'])}, no outcome yet: {claim['portfolio']}")
+        tried = f" after {claim['tries']} runs that ended without one" if claim["tries"] else ""
+        say(f"Taken up at {minute(claim['claimed_at'])}, no outcome yet{tried}: {claim['portfolio']}")
 
 
 def _tick_line(tick: Document | None) -> str:

@@ -51,9 +51,10 @@ def claim_documents(batch: ClaimedBatch) -> Iterator[Document]:
         yield {
             "portfolio": claim.portfolio,
             "scheduled_for": moment(claim.scheduled_for),
-            "claimed_at": moment(batch.created_at),
+            "claimed_at": moment(batch.claimed_at),
             "triggered_by": batch.triggered_by.value,
             "batch": str(batch.id),
+            "tries": batch.tries,
         }
 
 

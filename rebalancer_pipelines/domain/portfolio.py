@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from rebalancer_pipelines.domain.account_settings import AccountSettings
-from rebalancer_pipelines.domain.calendar import RebalanceInterval
+from rebalancer_pipelines.domain.calendar import RebalanceInterval, next_due
 from rebalancer_pipelines.domain.drift import DriftBand
 from rebalancer_pipelines.domain.errors import InvalidInputError
 from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency
@@ -123,6 +123,13 @@ class Portfolio:
     paused_at: datetime | None = None
     paused_reason: str | None = None
     failures_in_a_row: int = 0
+
+    def due_after(self, moment: datetime) -> datetime:
+        """When it is due next once everything up to `moment` is answered, in UTC."""
+        stored = self.next_rebalance_at
+        if stored is not None and stored > moment:
+            return stored
+        return next_due(self.interval, anchor=self.anchor_at, after=moment, zone=self.time_zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class RebalanceTimes:
-    """A portfolio's times after an attempt; None leaves the stored one as it is."""
+    """A portfolio's times after an attempt; None leaves the stored one as it is.
+
+    Its claim ends when its due time is not later than `answered_until`; with None it stays open.
+    """
 
     portfolio_id: UUID
     last_rebalanced_at: datetime | None
     next_rebalance_at: datetime | None
+    answered_until: datetime | None = None
 
 
 class PositionPhase(StrEnum):

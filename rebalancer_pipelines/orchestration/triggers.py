@@ -38,20 +38,20 @@ def batch_run(batch: ClaimedBatch) -> dg.RunRequest:
 def unfinished_batches(instance: dg.DagsterInstance, ports: Ports) -> list[dg.RunRequest]:
     """Runs for claims that were made and have no outcome, because something was stopped in between.
 
-    A batch without a run is launched under its own key. One whose run has ended gets a new try as a new batch. One
-    that is waiting or running is left alone.
+    A batch without a run is launched under its own key. One whose run has ended gets a new try as a new batch, each
+    after a longer pause. One that is waiting or running is left alone.
     """
     now = ports.clock.now()
     with ports.transactions() as work:
         waiting = work.claims.waiting(now - _LAUNCH_GRACE)
-    statuses = _newest_statuses(instance, [batch_id for batch_id, _ in waiting])
+    statuses = _newest_statuses(instance, [one.id for one in waiting])
     requests: list[dg.RunRequest] = []
-    for batch_id, _ in waiting:
-        status = statuses.get(batch_id)
-        if status is not None and status not in _ENDED:
+    for one in waiting:
+        status = statuses.get(one.id)
+        if status is not None and (status not in _ENDED or one.next_try_at > now):
             continue
         with ports.transactions() as work:
-            batch = work.claims.of_batch(batch_id) if status is None else work.claims.move_to_new_batch(batch_id, now)
+            batch = work.claims.of_batch(one.id) if status is None else work.claims.move_to_new_batch(one.id, now)
             work.commit()
         if batch is not None:
             requests.append(batch_run(batch))

@@ -83,6 +83,30 @@ class Stored:
             portfolio,
         )
 
+    def open_claims(self) -> list[dict[str, Any]]:
+        """What is taken up and has no outcome yet, by portfolio."""
+        return self.rows(
+            "SELECT portfolio.name, portfolio_due.* FROM portfolio_due JOIN portfolio ON portfolio.id = portfolio_id "
+            "WHERE batch_id IS NOT NULL ORDER BY portfolio.name"
+        )
+
+    def due_at(self, portfolio: str) -> datetime:
+        """When a portfolio is due next."""
+        return self.row(
+            "SELECT next_rebalance_at FROM portfolio_due JOIN portfolio ON portfolio.id = portfolio_id "
+            "WHERE portfolio.name = %s",
+            portfolio,
+        )["next_rebalance_at"]
+
+    def make_due(self, portfolio: str, moment: datetime) -> None:
+        """Let a portfolio be due next at a moment."""
+        self.change(
+            "UPDATE portfolio_due SET next_rebalance_at = %s FROM portfolio "
+            "WHERE portfolio.id = portfolio_id AND portfolio.name = %s",
+            moment,
+            portfolio,
+        )
+
     def held_leases(self) -> list[str]:
         """Names of the accounts that somebody holds."""
         return [row["name"] for row in self.rows("SELECT name FROM account WHERE lease_until IS NOT NULL")]

@@ -129,11 +129,6 @@ class PortfolioRow(Base):
         CheckConstraint("cash_reserve >= 0 AND cash_reserve < 1", name="cash_reserve_valid"),
         CheckConstraint("(paused_at IS NULL) = (paused_reason IS NULL)", name="paused_with_reason"),
         CheckConstraint("failures_in_a_row >= 0", name="failures_in_a_row_valid"),
-        Index(
-            "ix_portfolio_due",
-            "next_rebalance_at",
-            postgresql_where=text("rebalance_enabled AND paused_at IS NULL"),
-        ),
         Index(None, "account_id"),
     )
 
@@ -153,7 +148,6 @@ class PortfolioRow(Base):
     time_zone: Mapped[str] = mapped_column(server_default="UTC")
     anchor_at: Mapped[datetime] = _created()
     last_rebalanced_at: Mapped[datetime | None]
-    next_rebalance_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _created()
     updated_at: Mapped[datetime] = _created()
     paused_at: Mapped[datetime | None]
@@ -172,36 +166,32 @@ class TargetWeightRow(Base):
     weight: Mapped[Decimal | None]
 
 
-class RebalanceBatchRow(Base):
-    """Portfolios that were claimed together and are rebalanced in one run."""
+class PortfolioDueRow(Base):
+    """When a portfolio is due next, and its claim while somebody has taken it up: it has one open at most.
 
-    __tablename__ = "rebalance_batch"
-    __table_args__ = (_one_of("triggered_by", *TriggeredBy),)
+    The database adds one with each portfolio and keeps `is_scheduled` (enabled and not paused) as that says. Portfolios
+    that were claimed together share `batch_id`; `tries` counts the runs before that ended without an outcome.
+    """
 
-    id: Mapped[UUID] = _id()
-    triggered_by: Mapped[str]
-    created_at: Mapped[datetime]
-
-
-class RebalanceClaimRow(Base):
-    """A portfolio's due time that somebody has taken up: no two take up the same, and a portfolio has one open."""
-
-    __tablename__ = "rebalance_claim"
+    __tablename__ = "portfolio_due"
     __table_args__ = (
-        Index(None, "batch_id"),
-        Index(
-            "uq_rebalance_claim_open",
-            "portfolio_id",
-            unique=True,
-            postgresql_where=text("finished_at IS NULL"),
+        CheckConstraint(
+            "num_nulls(batch_id, triggered_by, scheduled_for, claimed_at) IN (0, 4)", name="claim_is_whole"
         ),
+        _one_of("triggered_by", *TriggeredBy),
+        CheckConstraint("tries >= 0", name="tries_valid"),
+        Index("ix_portfolio_due_free", "next_rebalance_at", postgresql_where=text("is_scheduled AND batch_id IS NULL")),
+        Index(None, "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
     )
 
     portfolio_id: Mapped[UUID] = mapped_column(ForeignKey("portfolio.id", ondelete="CASCADE"), primary_key=True)
-    scheduled_for: Mapped[datetime] = mapped_column(primary_key=True)
-    batch_id: Mapped[UUID] = mapped_column(ForeignKey("rebalance_batch.id", ondelete="CASCADE"))
-    claimed_at: Mapped[datetime]
-    finished_at: Mapped[datetime | None]
+    is_scheduled: Mapped[bool]
+    next_rebalance_at: Mapped[datetime | None]
+    batch_id: Mapped[UUID | None]
+    triggered_by: Mapped[str | None]
+    scheduled_for: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class DriftWatchRow(Base):

@@ -27,7 +27,7 @@ from rebalancer_pipelines.adapters.postgres.repositories.portfolios import Postg
 from rebalancer_pipelines.adapters.postgres.repositories.rebalances import PostgresRebalances
 from rebalancer_pipelines.adapters.postgres.repositories.rehearsals import PostgresRehearsals
 from rebalancer_pipelines.adapters.postgres.repositories.statistics import PostgresStatistics
-from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, TargetWeightRow
+from rebalancer_pipelines.adapters.postgres.tables import PortfolioDueRow, PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.application.ports import (
     Accounts,
     ActivityLog,
@@ -51,7 +51,7 @@ from rebalancer_pipelines.domain.notification import NotificationKind
 # Every read shows what is stored now: rows that the session has seen before are not taken from its memory.
 _AS_STORED = {"populate_existing": True, "synchronize_session": False}
 
-_PORTFOLIO_ROWS = frozenset({PortfolioRow, TargetWeightRow})
+_PORTFOLIO_ROWS = frozenset({PortfolioRow, PortfolioDueRow, TargetWeightRow})
 
 
 class PostgresUnitOfWork:

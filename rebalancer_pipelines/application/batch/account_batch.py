@@ -14,6 +14,7 @@ from rebalancer_pipelines.application.batch.netted_execution import NettedExecut
 from rebalancer_pipelines.application.batch.plan_account import AccountPlanner
 from rebalancer_pipelines.application.batch.prices import PriceBoard
 from rebalancer_pipelines.application.books import portfolio_holdings
+from rebalancer_pipelines.application.claims import end_answered_claims
 from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork, Venue
 from rebalancer_pipelines.application.rebalance.close import NEVER_SENT, note_errors, record_of, store_records
@@ -118,8 +119,8 @@ class _Held:
         """Portfolios whose due time another rebalance has answered; their claims end here."""
         with self._ports.transactions() as work:
             answered = work.rebalances.answered(self._task.scheduled_for, dry_run=self._task.dry_run)
-            for portfolio_id in answered:
-                work.claims.finish([portfolio_id], self._task.scheduled_for[portfolio_id], self._ports.clock.now())
+            due = {portfolio_id: self._task.scheduled_for[portfolio_id] for portfolio_id in answered}
+            end_answered_claims(work, due, self._ports.clock.now())
             work.commit()
         return answered
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from rebalancer_pipelines.application.documents import Document
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.domain.order import Order
 from rebalancer_pipelines.domain.portfolio import Account, Portfolio
 from rebalancer_pipelines.domain.rebalance import (
@@ -74,7 +75,7 @@ class Attempt:
 def new_attempt(task: AccountTask, portfolio: Portfolio, lease: Lease, now: datetime) -> Attempt:
     """A portfolio that is taken up."""
     rebalance = Rebalance(
-        id=uuid4(),
+        id=new_id(),
         portfolio_id=portfolio.id,
         account_id=task.account.id,
         epoch=lease.epoch,

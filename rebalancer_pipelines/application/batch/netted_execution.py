@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.net_orders import book_parts
 from rebalancer_pipelines.application.rebalance.order_run import OrderRun
@@ -204,7 +205,7 @@ class NettedExecution:
             return None
         # They rest on the same price, so these are equal; the strictest counts if they are not.
         strictest = min if orders[0].side is OrderSide.BUY else max
-        order_id = uuid4()
+        order_id = new_id()
         return Order(
             id=order_id,
             rebalance_id=None,

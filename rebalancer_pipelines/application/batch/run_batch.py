@@ -15,7 +15,7 @@ from rebalancer_pipelines.application.batch.prices import PriceBoard
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.trading_mode import mode_of
 from rebalancer_pipelines.domain.portfolio import Portfolio
-from rebalancer_pipelines.domain.rebalance import TriggeredBy
+from rebalancer_pipelines.domain.rebalance import RebalanceTimes, TriggeredBy
 
 SIDE_BY_SIDE = 4
 """So many accounts are worked on at the same moment; one account never twice."""
@@ -45,9 +45,9 @@ def claimed_request(ports: Ports, batch_id: UUID, dagster_run_id: str, *, dry_ru
             return None
         due = {claim.portfolio_id: claim.scheduled_for for claim in batch.claims}
         if batch.triggered_by is not TriggeredBy.MANUAL:
-            for portfolio in work.portfolios.by_ids(due):
-                if not portfolio.enabled or portfolio.paused_at is not None:
-                    work.claims.finish([portfolio.id], due.pop(portfolio.id), ports.clock.now())
+            unwanted = [p.id for p in work.portfolios.by_ids(due) if not p.enabled or p.paused_at is not None]
+            # Their due times stay: whoever goes on is rebalanced for what was missed meanwhile.
+            work.portfolios.mark_rebalanced([RebalanceTimes(one, None, None, due.pop(one)) for one in unwanted])
         work.commit()
     return BatchRequest(
         portfolio_ids=list(due),

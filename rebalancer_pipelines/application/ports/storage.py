@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from rebalancer_pipelines.application.ports.statistics import Statistics
-from rebalancer_pipelines.domain.claim import ClaimedBatch, Due, Rhythm
+from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch, Rhythm, WaitingBatch
 from rebalancer_pipelines.domain.daily_value import BuiltDay, MissingCloses, ValueCurve
 from rebalancer_pipelines.domain.day_span import DaySpan
 from rebalancer_pipelines.domain.errors import DenialReason
@@ -160,7 +160,7 @@ class Portfolios(Protocol):
         ...
 
     def mark_rebalanced(self, times: Sequence[RebalanceTimes]) -> None:
-        """Move portfolios' times."""
+        """Move portfolios' times, and end the claims that are answered."""
         ...
 
     def by_ids(self, portfolio_ids: Collection[UUID]) -> Sequence[Portfolio]:
@@ -196,7 +196,7 @@ class Claims(Protocol):
         served: Collection[UUID] = (),
         served_until: datetime | None = None,
         withheld: Collection[UUID] = (),
-    ) -> Sequence[Due]:
+    ) -> Sequence[Claim]:
         """Portfolios that are due and that nobody has taken up, the longest due first; others' locks are passed over.
 
         Paused ones and those that are not enabled are never due. `served` are left out, unless they have been due since
@@ -204,13 +204,8 @@ class Claims(Protocol):
         """
         ...
 
-    def open(
-        self, triggered_by: TriggeredBy, taken: Sequence[tuple[Due, datetime]], now: datetime
-    ) -> ClaimedBatch | None:
-        """Claim the due times of locked portfolios in one batch, and give each its next.
-
-        A due time that was claimed before is left out; None when nothing is left.
-        """
+    def open(self, triggered_by: TriggeredBy, due: Sequence[Claim], now: datetime) -> ClaimedBatch | None:
+        """Claim due times that this transaction has locked, in one batch; None when there are none."""
         ...
 
     def claim_now(
@@ -234,16 +229,12 @@ class Claims(Protocol):
         """What of a batch has no outcome yet; None when all has."""
         ...
 
-    def waiting(self, claimed_before: datetime) -> Sequence[tuple[UUID, TriggeredBy]]:
+    def waiting(self, claimed_before: datetime) -> Sequence[WaitingBatch]:
         """Batches with claims from before that moment which have no outcome yet, the oldest first."""
         ...
 
     def move_to_new_batch(self, batch_id: UUID, now: datetime) -> ClaimedBatch | None:
-        """Give what is left of a batch another try, as a batch of its own."""
-        ...
-
-    def finish(self, portfolio_ids: Collection[UUID], answered_until: datetime, now: datetime) -> None:
-        """End the portfolios' claims on due times up to `answered_until`."""
+        """Give what is left of a batch another try, as a batch of its own; None when nothing is left."""
         ...
 
     def database_clock(self) -> datetime:

@@ -11,7 +11,6 @@ from rebalancer_pipelines.application.documents import error_document, orders_of
 from rebalancer_pipelines.application.notify import tell_of_record, tell_paused
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_simulated, ended_rider
-from rebalancer_pipelines.domain.calendar import next_due
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.market import FeeSchedule
 from rebalancer_pipelines.domain.order import LiquiditySide, Order, OrderState
@@ -76,25 +75,21 @@ def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, Rebalanc
         return
     work.history.add([record for _, record in attempts])
     work.portfolios.mark_rebalanced([_times(portfolio, record) for portfolio, record in attempts])
-    answered = {portfolio.id: until for portfolio, record in attempts if (until := answered_until(record)) is not None}
-    for until in set(answered.values()):
-        portfolio_ids = [portfolio_id for portfolio_id, moment in answered.items() if moment == until]
-        work.claims.finish(portfolio_ids, until, attempts[0][1].executed_at)
     for portfolio, record in attempts:
         tell_of_record(work, portfolio, record)
         count_failures(work, portfolio, record)
 
 
 def _times(portfolio: Portfolio, record: RebalanceRecord) -> RebalanceTimes:
-    upcoming = portfolio.next_rebalance_at
-    began_at = _began_at(record)
-    if upcoming is None or upcoming <= began_at:
-        upcoming = next_due(portfolio.interval, anchor=portfolio.anchor_at, after=began_at, zone=portfolio.time_zone)
+    # The clock of the machine that claimed a due time may be ahead of this one's.
+    began_at = max(_began_at(record), record.scheduled_for or _began_at(record))
     done = record.success and not record.dry_run
-    return RebalanceTimes(portfolio.id, record.executed_at if done else None, upcoming)
+    return RebalanceTimes(
+        portfolio.id, record.executed_at if done else None, portfolio.due_after(began_at), _answered_until(record)
+    )
 
 
-def answered_until(record: RebalanceRecord) -> datetime | None:
+def _answered_until(record: RebalanceRecord) -> datetime | None:
     """Up to which due time an attempt answers the portfolio's claims.
 
     An attempt for a due time answers it however it ended. Any other answers what was due when it began, if it went

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from rebalancer_pipelines.application.books import portfolio_holdings, totals_of
 from rebalancer_pipelines.application.documents import Document, plan_document
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.risk_limits import denials_of_plan, portfolio_within_limits
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
@@ -130,7 +131,7 @@ def intent(
 
     Its id is new, unless it is given where the same order must always be the same.
     """
-    intent_id = intent_id or uuid4()
+    intent_id = intent_id or new_id()
     return Order(
         id=intent_id,
         rebalance_id=rebalance_id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import uuid4
 
 from rebalancer_pipelines.application.books import claim_for_sole_portfolio
+from rebalancer_pipelines.application.claims import end_answered_claims
 from rebalancer_pipelines.application.documents import error_document
 from rebalancer_pipelines.application.lease import release_lease
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.application.ports import Ports, Venue
 from rebalancer_pipelines.application.rebalance.close import note_errors, store_record
 from rebalancer_pipelines.application.rebalance.hold import hold_account
@@ -107,7 +108,7 @@ def is_answered(error: BaseException) -> bool:
 def _finish_claim(ports: Ports, portfolio: Portfolio, scheduled_for: datetime) -> None:
     """A due time that another rebalance has answered needs no row of its own."""
     with ports.transactions() as work:
-        work.claims.finish([portfolio.id], scheduled_for, ports.clock.now())
+        end_answered_claims(work, {portfolio.id: scheduled_for}, ports.clock.now())
         work.commit()
 
 
@@ -168,7 +169,7 @@ def _record_refusal(
     """An attempt that never held its account leaves a row all the same."""
     now = ports.clock.now()
     record = RebalanceRecord(
-        id=uuid4(),
+        id=new_id(),
         portfolio_id=portfolio.id,
         executed_at=now,
         scheduled_for=request.scheduled_for,

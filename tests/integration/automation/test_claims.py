@@ -34,10 +34,6 @@ from tests.support.running_clock import RunningClock
 from tests.support.stored import MORNING, Stored
 
 
-def open_claims(stored: Stored) -> int:
-    return len(stored.rows("SELECT * FROM rebalance_claim WHERE finished_at IS NULL"))
-
-
 def names_of(batch: ClaimedBatch | None) -> list[str]:
     return [claim.portfolio for claim in batch.claims] if batch else []
 
@@ -76,9 +72,8 @@ def test_a_hundred_batches_claimed_by_four_at_once_share_a_thousand_portfolios_o
     assert claimed == Counter(many)
     assert max(len(batch.claims) for batch in batches) == 10
     assert len({batch.id for batch in batches}) == len(batches) >= 100
-    assert stored.row("SELECT count(*), count(DISTINCT portfolio_id) AS once FROM rebalance_claim") == {
-        "count": 1000,
-        "once": 1000,
+    assert {claim["portfolio_id"]: claim["batch_id"] for claim in stored.open_claims()} == {
+        claim.portfolio_id: batch.id for batch in batches for claim in batch.claims
     }
     assert claim_due(timed) is None
 
@@ -102,7 +97,7 @@ def test_a_schedule_and_the_due_check_at_the_same_moment_claim_once(timed: Ports
         with ThreadPoolExecutor(6) as pool:
             claimed = [name for found in pool.map(claim, range(6)) for name in found]
         assert claimed == [portfolio.name]
-    assert open_claims(stored) == 8
+    assert len(stored.open_claims()) == 8
 
 
 def test_whatever_fires_at_the_same_moment_rebalances_once(ports: Ports, stored: Stored) -> None:
@@ -138,7 +133,7 @@ def test_whatever_fires_at_the_same_moment_rebalances_once(ports: Ports, stored:
         assert all(row["triggered_by"] == "manual" for row in refused), refused
         assert [e["code"] for row in refused for e in row["errors"]] == ["ALREADY_REBALANCED"] * len(refused)
         assert len(stored.rows("SELECT * FROM rebalance WHERE portfolio_id = %s", portfolio.id)) == 1
-        assert open_claims(stored) == 0
+        assert len(stored.open_claims()) == 0
         assert claim_due(ports) is None
 
 
@@ -159,7 +154,7 @@ def test_a_claim_that_a_person_was_quicker_to_answer_ends_without_a_row(
     assert refused.value.reason is DenialReason.ALREADY_REBALANCED
     assert bring_to_end(timed, batch) == {}
     assert [len(stored.history(name)) for name in ("alone", "shared")] == [1, 1]
-    assert open_claims(stored) == 0
+    assert len(stored.open_claims()) == 0
     clock.pass_time(timedelta(days=1))
     assert names_of(claim_due(timed)) == ["alone", "shared"]
 
@@ -170,12 +165,12 @@ def test_a_dry_run_by_hand_answers_no_claim(timed: Ports, stored: Stored) -> Non
     batch = claim_due(timed)
     assert batch is not None
     assert rebalance(timed, "core", dry_run=True).success
-    assert open_claims(stored) == 1
+    assert len(stored.open_claims()) == 1
     outcome = bring_to_end(timed, batch)["core"]
     assert outcome.record is not None
     assert outcome.record.success
     assert (outcome.record.dry_run, outcome.record.scheduled_for) == (False, batch.claims[0].scheduled_for)
-    assert open_claims(stored) == 0
+    assert len(stored.open_claims()) == 0
 
 
 def test_what_is_paused_or_not_enabled_or_not_due_is_not_claimed(
@@ -184,11 +179,26 @@ def test_what_is_paused_or_not_enabled_or_not_due_is_not_claimed(
     paused, off, later = create_enabled(timed, "paused", "off", "later")
     stored.change("UPDATE portfolio SET paused_at = now(), paused_reason = 'a test' WHERE name = 'paused'")
     update_portfolio(timed, "off", {"enabled": False})
-    stored.change("UPDATE portfolio SET next_rebalance_at = %s WHERE name = 'later'", clock.now() + timedelta(hours=1))
+    stored.make_due("later", clock.now() + timedelta(hours=1))
     assert claim_due(timed) is None
     assert [claim_scheduled(timed, each.id) for each in (paused, off, later)] == [None, None, None]
     clock.pass_time(timedelta(hours=1))
     assert names_of(claim_due(timed)) == ["later"]
+
+
+def test_what_is_enabled_or_added_in_the_database_itself_falls_due(timed: Ports, stored: Stored) -> None:
+    create_enabled(timed, "core")
+    update_portfolio(timed, "core", {"enabled": False})
+    assert claim_due(timed) is None
+    stored.change("UPDATE portfolio SET rebalance_enabled = true, description = 'by hand'")
+    stored.change(
+        "INSERT INTO portfolio (name, account_id, rebalance_enabled, rebalance_interval) "
+        "SELECT given.name, account_id, given.name = 'added', 'daily' FROM portfolio, "
+        "(VALUES ('added'), ('added-off')) AS given (name)"
+    )
+    assert sorted(names_of(claim_due(timed))) == ["added", "core"]
+    stored.change("UPDATE portfolio SET rebalance_enabled = true WHERE name = 'added-off'")
+    assert names_of(claim_due(timed)) == ["added-off"]
 
 
 def test_a_running_schedule_has_its_portfolio_to_itself_until_the_grace_is_over(
@@ -212,7 +222,7 @@ def test_a_claim_goes_with_its_portfolio(timed: Ports, stored: Stored) -> None:
     assert batch is not None
     delete_portfolio(timed, "gone")
     assert {name: o.record and o.record.success for name, o in bring_to_end(timed, batch).items()} == {"stays": True}
-    assert open_claims(stored) == 0
+    assert len(stored.open_claims()) == 0
 
 
 def test_a_portfolio_that_is_deleted_after_its_batch_was_read_leaves_the_others_alone(
@@ -265,9 +275,9 @@ def test_an_attempt_leaves_the_claim_of_a_later_due_time_open(
     assert batch is not None
     late = an_attempt(portfolio.id, clock.now(), scheduled_for=first - timedelta(hours=1), success=False)
     store_attempts(timed, [late])
-    assert open_claims(stored) == 1
+    assert len(stored.open_claims()) == 1
     store_attempts(timed, [an_attempt(portfolio.id, clock.now(), scheduled_for=batch.claims[0].scheduled_for)])
-    assert open_claims(stored) == 0
+    assert len(stored.open_claims()) == 0
 
 
 @pytest.mark.parametrize(("ahead", "way"), [(40, "40 s ahead of"), (-40, "40 s behind")])

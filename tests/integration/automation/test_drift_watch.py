@@ -245,7 +245,7 @@ def test_who_is_paused_or_off_or_without_a_band_or_claimed_is_left_alone(bench: 
     bench.create("wide", band=None)
     stored.change("UPDATE portfolio SET paused_at = now(), paused_reason = 'a test' WHERE name = 'paused'")
     update_portfolio(bench.ports, "off", {"enabled": False})
-    stored.change("UPDATE portfolio SET next_rebalance_at = %s WHERE name = 'claimed'", bench.clock.now())
+    stored.make_due("claimed", bench.clock.now())
     assert names_of(claim_due(bench.ports)) == ["claimed"]
     bench.quote(200)
     assert bench.claimed() == []
@@ -311,4 +311,4 @@ def test_two_looks_at_the_same_moment_claim_once(bench: Bench, stored: Stored) -
     with ThreadPoolExecutor(4) as pool:
         claimed = [name for found in pool.map(look, range(4)) for name in found]
     assert sorted(claimed) == ["p0", "p1", "p2", "p3"]
-    assert len(stored.rows("SELECT * FROM rebalance_claim")) == 4
+    assert len(stored.open_claims()) == 4

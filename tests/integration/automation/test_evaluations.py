@@ -128,7 +128,7 @@ def test_a_schedule_asks_for_the_run_of_its_portfolio_and_that_answers_the_due_t
     told = installation.wake("rebalance_core")
     assert told.run_requests is not None
     (request,) = told.run_requests
-    claim = stored.row("SELECT * FROM rebalance_claim")
+    (claim,) = stored.open_claims()
     assert (request.run_key, request.partition_key) == (str(claim["batch_id"]), "core")
     assert installation.wake("rebalance_core").skip_message == "not due, paused, or taken up already"
     assert batches(installation.sense("due_portfolios")) == []
@@ -136,7 +136,7 @@ def test_a_schedule_asks_for_the_run_of_its_portfolio_and_that_answers_the_due_t
     (row,) = stored.history("core")
     assert (row["success"], row["triggered_by"], row["scheduled_for"]) == (True, "scheduler", claim["scheduled_for"])
     assert row["scheduled_for"] == portfolio.next_rebalance_at
-    assert stored.row("SELECT finished_at FROM rebalance_claim")["finished_at"] is not None
+    assert stored.open_claims() == []
 
 
 def test_a_schedule_that_claims_and_cannot_launch_leaves_the_claim_to_the_due_check(
@@ -146,7 +146,7 @@ def test_a_schedule_that_claims_and_cannot_launch_leaves_the_claim_to_the_due_ch
     installation.instance.delete_dynamic_partition("portfolio", "core")
     with pytest.raises(dg.DagsterUnknownPartitionError):
         installation.wake("rebalance_core")
-    stored.change("UPDATE rebalance_batch SET created_at = created_at - interval '2 minutes'")
+    stored.change("UPDATE portfolio_due SET claimed_at = claimed_at - interval '2 minutes'")
     told = installation.sense("due_portfolios")
     assert told.run_requests is not None
     (request,) = told.run_requests
@@ -162,7 +162,7 @@ def test_one_batch_shows_every_portfolio_with_its_checks_beside_one_that_fails(
     create_enabled(installation.ports, "halted", account="halted")
     installation.load()
     stored.change("UPDATE account SET trading_state = 'halted', trading_state_reason = 'x' WHERE name = 'halted'")
-    stored.change("UPDATE portfolio SET next_rebalance_at = next_rebalance_at - interval '6 minutes'")
+    stored.change("UPDATE portfolio_due SET next_rebalance_at = next_rebalance_at - interval '6 minutes'")
     told = installation.sense("due_portfolios")
     assert told.run_requests is not None
     (request,) = told.run_requests
@@ -193,7 +193,7 @@ def test_a_run_of_a_batch_that_is_answered_has_nothing_to_do(
     installation: Installation, furnish: Furnish, stored: Stored
 ) -> None:
     furnish("core")
-    stored.change("UPDATE portfolio SET next_rebalance_at = next_rebalance_at - interval '6 minutes'")
+    stored.change("UPDATE portfolio_due SET next_rebalance_at = next_rebalance_at - interval '6 minutes'")
     told = installation.sense("due_portfolios")
     assert told.run_requests is not None
     (request,) = told.run_requests
@@ -214,14 +214,14 @@ def test_nothing_is_claimed_while_the_master_switch_is_off(
     told = installation.wake(evaluated) if evaluated == "rebalance_core" else installation.sense(evaluated)
     assert told.skip_message == "SCHEDULER_ENABLED is false"
     assert not told.run_requests
-    assert stored.rows("SELECT * FROM rebalance_claim") == []
+    assert stored.open_claims() == []
 
 
 def test_the_due_check_runs_when_its_line_fires_and_then_only(
     installation: Installation, furnish: Furnish, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     furnish("core")
-    stored.change("UPDATE portfolio SET next_rebalance_at = next_rebalance_at - interval '6 minutes'")
+    stored.change("UPDATE portfolio_due SET next_rebalance_at = next_rebalance_at - interval '6 minutes'")
     monkeypatch.setenv("SCHEDULER_CHECK_INTERVAL", "0 0 1 1 *")
     checked = datetime.now(UTC).isoformat()
     waiting = installation.sense("due_portfolios", checked)
@@ -246,12 +246,11 @@ def test_a_running_schedule_serves_its_portfolio_and_a_stopped_one_withholds_it(
     assert batches(installation.sense("due_portfolios")) == [], "each has a schedule that runs by default"
     installation.set_schedule("rebalance_stopped", InstigatorStatus.STOPPED)
     installation.set_schedule("rebalance_started", InstigatorStatus.RUNNING)
-    stored.change("UPDATE portfolio SET next_rebalance_at = next_rebalance_at - interval '4 minutes'")
+    stored.change("UPDATE portfolio_due SET next_rebalance_at = next_rebalance_at - interval '4 minutes'")
     assert batches(installation.sense("due_portfolios")) == []
-    stored.change("UPDATE portfolio SET next_rebalance_at = next_rebalance_at - interval '70 seconds'")
+    stored.change("UPDATE portfolio_due SET next_rebalance_at = next_rebalance_at - interval '70 seconds'")
     assert len(batches(installation.sense("due_portfolios"))) == 1
-    claimed = stored.rows("SELECT name FROM rebalance_claim JOIN portfolio ON portfolio_id = id ORDER BY name")
-    assert [row["name"] for row in claimed] == ["served", "started"]
+    assert [claim["name"] for claim in stored.open_claims()] == ["served", "started"]
 
 
 def test_a_portfolio_without_a_schedule_is_taken_at_once(
@@ -268,7 +267,7 @@ def test_a_drifted_portfolio_is_rebalanced_between_its_due_times(
     installation: Installation, furnish: Furnish, stored: Stored
 ) -> None:
     furnish("core", band="5")
-    stored.change("UPDATE portfolio SET next_rebalance_at = now() + interval '10 days'")
+    stored.change("UPDATE portfolio_due SET next_rebalance_at = now() + interval '10 days'")
     told = installation.sense("drifted_portfolios")
     assert told.run_requests is not None
     (request,) = told.run_requests
@@ -286,7 +285,7 @@ def test_a_market_that_moved_is_seen_in_the_recording(
     assert own is not None
     due = installation.sense("drifted_portfolios")
     assert due.skip_message == "nothing has left its band", "it is claimed for its due time"
-    stored.change("UPDATE rebalance_batch SET created_at = created_at - interval '2 minutes'")
+    stored.change("UPDATE portfolio_due SET claimed_at = claimed_at - interval '2 minutes'")
     told = installation.sense("due_portfolios")
     assert told.run_requests is not None
     assert installation.run(told.run_requests[0]).success
@@ -316,4 +315,4 @@ def test_a_clock_that_is_off_fails_the_due_check(
     with pytest.raises(dg.Failure, match=r"this machine's clock is 3600 s behind the database's") as failed:
         installation.sense("due_portfolios")
     assert failed.value.allow_retries is False
-    assert stored.rows("SELECT * FROM rebalance_claim") == []
+    assert stored.open_claims() == []

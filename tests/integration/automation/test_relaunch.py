@@ -10,7 +10,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from rebalancer_pipelines.application.claims import claim_due, claim_scheduled
+from rebalancer_pipelines.application.claims import claim_due, claim_scheduled, open_claims
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.start import start_rebalance
 from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
@@ -108,13 +108,33 @@ def test_what_an_ended_run_has_left_gets_another_try_as_a_batch_of_its_own(
     with timed.transactions() as work:
         assert work.claims.of_batch(batch.id) is None
         (waiting,) = work.claims.waiting(clock.now() + A_WHILE)
-        again = work.claims.of_batch(waiting[0])
+        again = work.claims.of_batch(waiting.id)
     assert again is not None
     assert request == batch_run(again)
     assert [(c.portfolio_id, c.scheduled_for) for c in again.claims] == [(left.id, due["left"])]
     assert unfinished_batches(instance, timed) == [], "the new batch has a minute of its own"
     clock.pass_time(A_WHILE)
     assert [r.run_key for r in unfinished_batches(instance, timed)] == [request.run_key]
+
+
+def test_a_batch_whose_runs_end_again_and_again_is_tried_at_longer_and_longer_intervals(
+    timed: Ports, clock: RunningClock, instance: dg.DagsterInstance
+) -> None:
+    create_enabled(timed, "core")
+    batch_id: object = claimed(timed).id
+    waited: list[int] = []
+    for _ in range(8):
+        launched(instance, batch_id, dg.DagsterRunStatus.FAILURE)
+        minutes = 0
+        while not (requests := unfinished_batches(instance, timed)):
+            clock.pass_time(timedelta(minutes=1))
+            minutes += 1
+        waited.append(minutes)
+        (request,) = requests
+        batch_id = request.tags[BATCH_TAG]
+    assert waited == [1, 2, 4, 8, 16, 32, 60, 60]
+    (tried,) = open_claims(timed)
+    assert (tried.tries, str(tried.id)) == (8, batch_id)
 
 
 def test_many_runs_under_way_do_not_hide_a_claim_that_was_forgotten(
@@ -179,5 +199,4 @@ def test_two_daemons_that_find_the_same_ended_run_make_one_new_batch_of_it(
     with ThreadPoolExecutor(4) as pool:
         keys = [key for found in pool.map(look, range(4)) for key in found]
     assert len(keys) == len(set(keys)) == 5
-    open_claims = stored.rows("SELECT batch_id FROM rebalance_claim WHERE finished_at IS NULL")
-    assert sorted(str(row["batch_id"]) for row in open_claims) == sorted(map(str, keys))
+    assert sorted(str(claim["batch_id"]) for claim in stored.open_claims()) == sorted(map(str, keys))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -90,17 +90,12 @@ def test_a_name_that_nothing_has_and_a_portfolio_without_a_schedule_say_so_in_on
 
 @pytest.mark.usefixtures("_portfolios")
 def test_trigger_takes_a_portfolio_up_and_rebalances_it(done: Done, cli: Cli, stored: Stored) -> None:
-    due = stored.row("SELECT next_rebalance_at FROM portfolio WHERE name = 'slow'")
+    due = stored.due_at("slow")
     record = done("scheduler", "trigger", "slow")
     assert (record["portfolio"], record["success"], record["triggered_by"]) == ("slow", True, "manual")
     assert record["orders_executed"] == record["orders_planned"] > 0
-    claim = stored.row("SELECT scheduled_for, finished_at FROM rebalance_claim")
-    assert claim["finished_at"] is not None
-    assert claim["scheduled_for"] == datetime.fromisoformat(record["scheduled_for"])
-    assert (
-        stored.row("SELECT next_rebalance_at FROM portfolio WHERE name = 'slow'")["next_rebalance_at"]
-        > (due["next_rebalance_at"])
-    )
+    assert stored.open_claims() == []
+    assert due < datetime.fromisoformat(record["scheduled_for"]) < stored.due_at("slow")
     assert done("scheduler", "status")["waiting"] == []
     unknown = cli("scheduler", "trigger", "nobody")
     assert (unknown.code, unknown.err) == (2, "Error: portfolio: 'nobody' is unknown; there is core, idle, slow\n")
@@ -121,8 +116,8 @@ def test_trigger_leaves_what_is_taken_up_to_whoever_has_it(done: Done, cli: Cli,
 def test_upcoming_says_what_takes_each_portfolio_up(
     done: Done, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored.change("UPDATE portfolio SET next_rebalance_at = now() + interval '3 hours' WHERE name = 'core'")
-    stored.change("UPDATE portfolio SET next_rebalance_at = now() + interval '2 hours' WHERE name = 'slow'")
+    stored.make_due("core", datetime.now(UTC) + timedelta(hours=3))
+    stored.make_due("slow", datetime.now(UTC) + timedelta(hours=2))
     monkeypatch.setenv("SCHEDULER_SCHEDULES", "1")
     monkeypatch.setenv("SCHEDULER_CHECK_INTERVAL", "*/30 * * * *")
     listed = upcoming(done)

@@ -139,7 +139,7 @@ def test_an_order_that_was_made_smaller_after_its_fills_does_not_stop_the_migrat
     with psycopg.connect(traded) as connection:
         connection.execute("UPDATE order_intent SET quantity = 1")
     migrate(traded)
-    assert check_schema(traded) == "at 0004, the program's own version"
+    assert check_schema(traded) == "at 0005, the program's own version"
 
 
 def test_a_transaction_under_way_ends_before_the_migration_begins(traded: str) -> None:
@@ -160,4 +160,4 @@ def test_a_transaction_under_way_ends_before_the_migration_begins(traded: str) -
         )
         connection.commit()
         migration.result(60)
-    assert check_schema(traded) == "at 0004, the program's own version"
+    assert check_schema(traded) == "at 0005, the program's own version"

@@ -21,7 +21,7 @@ from rebalancer_pipelines.adapters.postgres.schema import SchemaError, check_sch
 from rebalancer_pipelines.adapters.postgres.tables import Base
 
 _ROOT = Path(__file__).parents[3]
-_HEAD = "0004"
+_HEAD = "0005"
 _MIGRATION_LOCK = 7_214_960_331
 
 

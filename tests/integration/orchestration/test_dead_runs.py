@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from rebalancer_pipelines.adapters.clock import SystemClock
-from rebalancer_pipelines.application.claims import claim_due
+from rebalancer_pipelines.application.claims import claim_due, end_answered_claims
 from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.application.rebalance.close import close_rebalance
@@ -129,7 +129,8 @@ def test_a_batch_whose_claims_have_all_their_outcome_is_left_to_its_end(
     batch = claim_due(ports)
     assert batch is not None
     with ports.transactions() as work:
-        work.claims.finish([batch.claims[0].portfolio_id], batch.claims[0].scheduled_for, ports.clock.now())
+        (claim,) = batch.claims
+        end_answered_claims(work, {claim.portfolio_id: claim.scheduled_for}, ports.clock.now())
         work.commit()
     job = build_definitions(Rebalancer(database_url=ready_database)).resolve_job_def("rebalance_batch")
     with dg.DagsterInstance.ephemeral() as instance:

@@ -273,7 +273,11 @@ def test_a_step_without_its_run_says_what_to_launch(
 
 
 def portfolio_times(stored: Stored, name: str) -> dict[str, Any]:
-    return stored.row("SELECT last_rebalanced_at, next_rebalance_at FROM portfolio WHERE name = %s", name)
+    return stored.row(
+        "SELECT last_rebalanced_at, next_rebalance_at FROM portfolio JOIN portfolio_due ON portfolio.id = portfolio_id "
+        "WHERE name = %s",
+        name,
+    )
 
 
 def denied(stored: Stored, portfolio: str, code: str, said: str) -> None:

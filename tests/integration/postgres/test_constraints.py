@@ -40,11 +40,12 @@ _ROWS: dict[str, dict[str, Any]] = {
     },
     "portfolio": {"id": _ID["portfolio"], "name": "long-term", "account_id": _ID["account"]},
     "target_weight": {"portfolio_id": _ID["portfolio"], "currency": "BTC", "weight": 100},
-    "rebalance_batch": {"id": _ID["batch"], "triggered_by": "sensor", "created_at": NOON},
-    "rebalance_claim": {
+    "portfolio_due": {
         "portfolio_id": _ID["portfolio"],
-        "scheduled_for": NOON,
+        "is_scheduled": False,
         "batch_id": _ID["batch"],
+        "triggered_by": "sensor",
+        "scheduled_for": NOON,
         "claimed_at": NOON,
     },
     "drift_watch": {"portfolio_id": _ID["portfolio"], "claimed_at": NOON},
@@ -163,6 +164,7 @@ _ROWS: dict[str, dict[str, Any]] = {
     "daily_holding": {**_OF_DAY, "currency": "EUR", "units": 1, "price": 1},
     "history_change": {"subject": "rebalances", "portfolio_id": _ID["portfolio"], "day": NOON.date()},
 }
+_ADDED_BY_THE_DATABASE = {"portfolio_due"}
 _NOTED_DAYS = 2
 """The rows of the two tables of days are noted as changes by triggers."""
 
@@ -171,8 +173,11 @@ _NOTED_DAYS = 2
 def connection(engine: Engine) -> Iterator[Connection]:
     """A transaction in which every table has one row."""
     with engine.connect() as connection:
-        for table in _ROWS:
-            add(connection, table)
+        for table, row in _ROWS.items():
+            if table in _ADDED_BY_THE_DATABASE:
+                change(connection, table, **row)
+            else:
+                add(connection, table)
         yield connection
 
 
@@ -210,7 +215,10 @@ _REFUSED_VALUES: dict[tuple[str, str], tuple[Any, ...]] = {
     ("portfolio", "failures_in_a_row"): (-1,),
     ("portfolio", "paused_at"): (NOON,),
     ("portfolio", "paused_reason"): ("a pause without its time",),
-    ("rebalance_batch", "triggered_by"): ("cron",),
+    ("portfolio_due", "triggered_by"): ("cron",),
+    ("portfolio_due", "tries"): (-1,),
+    ("portfolio_due", "batch_id"): (None,),
+    ("portfolio_due", "claimed_at"): (None,),
     ("notification", "kind"): ("gossip",),
     ("notification", "attempts"): (-1,),
     ("target_weight", "weight"): ("-0.000001", "100.000001", "NaN", "Infinity"),
@@ -350,8 +358,7 @@ _OTHER = uuid4()
             "uq_rebalance_claim",
         ),
         ("rebalance", {"id": _OTHER, "dagster_run_id": "other", "scheduled_for": None}, "uq_rebalance_active"),
-        ("rebalance_claim", {}, "pk_rebalance_claim"),
-        ("rebalance_claim", {"scheduled_for": "2026-01-06T12:00:00Z"}, "uq_rebalance_claim_open"),
+        ("portfolio_due", {}, "pk_portfolio_due"),
         ("drift_watch", {}, "pk_drift_watch"),
         ("account_balance", {}, "pk_account_balance"),
         ("price_mark", {}, "pk_price_mark"),

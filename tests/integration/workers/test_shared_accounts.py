@@ -27,8 +27,9 @@ def test_no_account_is_traded_by_two_machines_at_once(
         create_enabled(ports, *on_account, account=f"account-{account}")
     # In an order that deals every account's portfolios out to all batches.
     stored.change(
-        "UPDATE portfolio SET next_rebalance_at = now() - interval '1 hour' "
-        "+ split_part(name, '-', 4)::int * interval '1 minute'"
+        "UPDATE portfolio_due SET next_rebalance_at = now() - interval '1 hour' "
+        "+ split_part(portfolio.name, '-', 4)::int * interval '1 minute' "
+        "FROM portfolio WHERE portfolio.id = portfolio_id"
     )
     batches = []
     while (batch := claim_due(ports, limit=_BATCH)) is not None:

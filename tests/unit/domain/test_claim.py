@@ -1,28 +1,25 @@
-"""Which of those that are due go into one batch."""
+"""Which of those that are due go into one batch, and when a batch is tried again."""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebalancer_pipelines.domain.calendar import RebalanceInterval
-from rebalancer_pipelines.domain.claim import Due, whole_accounts
+from rebalancer_pipelines.domain.claim import Claim, WaitingBatch, whole_accounts
 from tests.support.builders import NOON
 
 
-def due(place: int, account: int) -> Due:
-    return Due(
+def due(place: int, account: int) -> Claim:
+    return Claim(
         portfolio_id=UUID(int=place),
+        portfolio=f"p{place}",
         account_id=UUID(int=1000 + account),
-        due_at=NOON + timedelta(seconds=place),
-        interval=RebalanceInterval.DAILY,
-        anchor_at=NOON,
-        time_zone=ZoneInfo("UTC"),
+        scheduled_for=NOON + timedelta(seconds=place),
     )
 
 
@@ -51,3 +48,9 @@ def test_no_account_is_divided_unless_it_is_too_large_for_one_batch(accounts: li
     there = Counter(accounts)
     for account, count in found.items():
         assert count == there[account] or (there[account] > limit and found == {account: limit})
+
+
+@pytest.mark.parametrize(("tries", "minutes"), [(0, 1), (1, 2), (2, 4), (5, 32), (6, 60), (7, 60), (10_000, 60)])
+def test_every_further_try_waits_twice_as_long_up_to_an_hour(tries: int, minutes: int) -> None:
+    waiting = WaitingBatch(UUID(int=1), claimed_at=NOON, tries=tries)
+    assert waiting.next_try_at == NOON + timedelta(minutes=minutes)

@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    SQLColumnExpression,
+    Update,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.given_rows import among
-from rebalancer_pipelines.adapters.postgres.tables import PortfolioRow, RebalanceBatchRow, RebalanceClaimRow
+from rebalancer_pipelines.adapters.postgres.tables import PortfolioDueRow, PortfolioRow
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
-from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch, Due, Rhythm
+from rebalancer_pipelines.domain.claim import Claim, ClaimedBatch, Rhythm, WaitingBatch
 from rebalancer_pipelines.domain.rebalance import TriggeredBy
 
-_CLAIM = text(
-    """
-    WITH taken AS (
-        SELECT * FROM unnest(
-            CAST(:ids AS uuid[]), CAST(:due AS timestamptz[]), CAST(:upcoming AS timestamptz[])
-        ) WITH ORDINALITY AS t (portfolio_id, due_at, next_at, place)
-    ), moved AS (
-        UPDATE portfolio SET next_rebalance_at = taken.next_at, updated_at = clock_timestamp()
-        FROM taken WHERE portfolio.id = taken.portfolio_id
-        RETURNING portfolio.id, portfolio.name, portfolio.account_id, taken.due_at, taken.place
-    ), batch AS (
-        INSERT INTO rebalance_batch (triggered_by, created_at) VALUES (:triggered_by, :now) RETURNING id
-    ), claimed AS (
-        INSERT INTO rebalance_claim (portfolio_id, scheduled_for, batch_id, claimed_at)
-        SELECT moved.id, moved.due_at, batch.id, :now FROM moved CROSS JOIN batch
-        ON CONFLICT DO NOTHING
-        RETURNING portfolio_id, batch_id
-    )
-    SELECT claimed.batch_id, moved.id, moved.name, moved.account_id, moved.due_at
-    FROM claimed JOIN moved ON moved.id = claimed.portfolio_id ORDER BY moved.place
-    """
-)
-"""One statement, since a claim is asked for again and again: a batch, its claims, and the next due times."""
-
-
-_BY_ITSELF = (PortfolioRow.rebalance_enabled, PortfolioRow.paused_at.is_(None))
-"""Of portfolios that may be rebalanced without a person asking for it; the index of what is due has the same."""
+_Free = Select[UUID, str, UUID, datetime | None]
 
 
 class PostgresClaims:
@@ -63,56 +52,35 @@ class PostgresClaims:
         served: Collection[UUID] = (),
         served_until: datetime | None = None,
         withheld: Collection[UUID] = (),
-    ) -> Sequence[Due]:
-        """Lock portfolios that are due and not taken up."""
-        statement = (
-            _not_taken_up()
-            .where(*_BY_ITSELF, PortfolioRow.next_rebalance_at <= now)
-            .order_by(PortfolioRow.next_rebalance_at)
-            .limit(limit)
-        )
+    ) -> Sequence[Claim]:
+        """Lock what is due and not taken up."""
+        statement = _DUE
         if only is not None:
-            statement = statement.where(PortfolioRow.id.in_(only))
+            statement = statement.where(among(PortfolioDueRow.portfolio_id, only))
         if served:
-            is_free = PortfolioRow.id.not_in(served)
+            is_free = PortfolioDueRow.portfolio_id.not_in(served)
             if served_until is not None:
-                is_free = or_(is_free, PortfolioRow.next_rebalance_at <= served_until)
+                is_free = or_(is_free, PortfolioDueRow.next_rebalance_at <= served_until)
             statement = statement.where(is_free)
         if withheld:
-            statement = statement.where(PortfolioRow.id.not_in(withheld))
-        return [_due(row, row.next_rebalance_at) for row in self._session.execute(statement)]
+            statement = statement.where(PortfolioDueRow.portfolio_id.not_in(withheld))
+        return self._locked(statement, {"now": now, "limit": limit})
 
-    def open(
-        self, triggered_by: TriggeredBy, taken: Sequence[tuple[Due, datetime]], now: datetime
-    ) -> ClaimedBatch | None:
-        """Claim the due times of locked portfolios in one batch."""
-        if not taken:
-            return None
-        rows = self._session.execute(
-            _CLAIM,
-            {
-                "ids": [due.portfolio_id for due, _ in taken],
-                "due": [due.due_at for due, _ in taken],
-                "upcoming": [upcoming for _, upcoming in taken],
-                "triggered_by": triggered_by.value,
-                "now": now,
-            },
-        ).all()
-        if not rows:
-            return None
-        claims = [Claim(row.id, row.name, row.account_id, row.due_at) for row in rows]
-        return ClaimedBatch(rows[0].batch_id, triggered_by, now, claims)
+    def open(self, triggered_by: TriggeredBy, due: Sequence[Claim], now: datetime) -> ClaimedBatch | None:
+        """Claim locked due times in one batch."""
+        return self._open(_TAKE_DUE, triggered_by, due, now)
 
     def claim_now(
         self, portfolio_ids: Collection[UUID], now: datetime, *, triggered_by: TriggeredBy
     ) -> ClaimedBatch | None:
         """Claim portfolios whether they are due or not; their next due times stay."""
-        statement = _not_taken_up().where(PortfolioRow.id.in_(portfolio_ids)).order_by(PortfolioRow.name)
+        statement = (
+            _free(literal(now)).where(among(PortfolioDueRow.portfolio_id, portfolio_ids)).order_by(PortfolioRow.name)
+        )
         if triggered_by is not TriggeredBy.MANUAL:
             # Whoever was paused since the caller looked is not claimed: the conditions hold for the locked rows.
-            statement = statement.where(*_BY_ITSELF)
-        taken = [(_due(row, now), row.next_rebalance_at) for row in self._session.execute(statement)]
-        return self.open(triggered_by, taken, now)
+            statement = statement.where(PortfolioDueRow.is_scheduled)
+        return self._open(_TAKE_NOW, triggered_by, self._locked(statement), now)
 
     def rhythms(self, limit: int) -> Sequence[Rhythm]:
         """Portfolios that rebalance by themselves, the oldest first."""
@@ -133,63 +101,62 @@ class PostgresClaims:
         """What of a batch has no outcome yet."""
         rows = self._session.execute(
             select(
-                RebalanceBatchRow.triggered_by,
-                RebalanceBatchRow.created_at,
-                RebalanceClaimRow.portfolio_id,
-                RebalanceClaimRow.scheduled_for,
+                PortfolioDueRow.portfolio_id,
                 PortfolioRow.name,
                 PortfolioRow.account_id,
+                PortfolioDueRow.scheduled_for,
+                PortfolioDueRow.triggered_by,
+                PortfolioDueRow.claimed_at,
+                PortfolioDueRow.tries,
             )
-            .join(RebalanceClaimRow, RebalanceClaimRow.batch_id == RebalanceBatchRow.id)
-            .join(PortfolioRow, PortfolioRow.id == RebalanceClaimRow.portfolio_id)
-            .where(RebalanceBatchRow.id == batch_id, RebalanceClaimRow.finished_at.is_(None))
-            .order_by(RebalanceClaimRow.scheduled_for, PortfolioRow.name)
+            .join(PortfolioRow, PortfolioRow.id == PortfolioDueRow.portfolio_id)
+            .where(PortfolioDueRow.batch_id == batch_id)
+            .order_by(PortfolioDueRow.scheduled_for, PortfolioRow.name)
         ).all()
-        return _batch(batch_id, rows)
+        if not rows:
+            return None
+        newest = rows[0]
+        claims = [Claim(row.portfolio_id, row.name, row.account_id, row.scheduled_for) for row in rows]
+        return ClaimedBatch(batch_id, TriggeredBy(newest.triggered_by), newest.claimed_at, claims, newest.tries)
 
-    def waiting(self, claimed_before: datetime) -> Sequence[tuple[UUID, TriggeredBy]]:
+    def waiting(self, claimed_before: datetime) -> Sequence[WaitingBatch]:
         """Batches with old claims without an outcome."""
         rows = self._session.execute(
-            select(RebalanceBatchRow.id, RebalanceBatchRow.triggered_by)
-            .join(RebalanceClaimRow, RebalanceClaimRow.batch_id == RebalanceBatchRow.id)
-            .where(RebalanceClaimRow.finished_at.is_(None), RebalanceBatchRow.created_at < claimed_before)
-            .group_by(RebalanceBatchRow.id)
-            .order_by(RebalanceBatchRow.created_at)
+            select(PortfolioDueRow.batch_id, PortfolioDueRow.claimed_at, PortfolioDueRow.tries)
+            .where(PortfolioDueRow.batch_id.is_not(None), PortfolioDueRow.claimed_at < claimed_before)
+            .distinct()
+            .order_by(PortfolioDueRow.claimed_at)
         )
-        return [(row.id, TriggeredBy(row.triggered_by)) for row in rows]
+        return [WaitingBatch(row.batch_id, row.claimed_at, row.tries) for row in rows]
 
     def move_to_new_batch(self, batch_id: UUID, now: datetime) -> ClaimedBatch | None:
         """Give what is left of a batch another try."""
-        left = self.of_batch(batch_id)
-        if left is None:
-            return None
-        new_id = self._session.execute(
-            insert(RebalanceBatchRow)
-            .values(triggered_by=left.triggered_by.value, created_at=now)
-            .returning(RebalanceBatchRow.id)
-        ).scalar_one()
+        again = new_id()
         self._session.execute(
-            update(RebalanceClaimRow)
-            .where(RebalanceClaimRow.batch_id == batch_id, RebalanceClaimRow.finished_at.is_(None))
-            .values(batch_id=new_id)
+            update(PortfolioDueRow)
+            .where(PortfolioDueRow.batch_id == batch_id)
+            .values(batch_id=again, claimed_at=now, tries=PortfolioDueRow.tries + 1)
         )
-        return self.of_batch(new_id)
-
-    def finish(self, portfolio_ids: Collection[UUID], answered_until: datetime, now: datetime) -> None:
-        """End claims on due times up to then."""
-        self._session.execute(
-            update(RebalanceClaimRow)
-            .where(
-                among(RebalanceClaimRow.portfolio_id, portfolio_ids),
-                RebalanceClaimRow.finished_at.is_(None),
-                RebalanceClaimRow.scheduled_for <= answered_until,
-            )
-            .values(finished_at=now)
-        )
+        return self.of_batch(again)
 
     def database_clock(self) -> datetime:
         """The database's present."""
         return self._session.execute(select(func.clock_timestamp())).scalar_one()
+
+    def _locked(self, statement: _Free, values: Mapping[str, object] = MappingProxyType({})) -> list[Claim]:
+        return [Claim(*row) for row in self._session.connection().execute(statement, values)]
+
+    def _open(
+        self, take: Update, triggered_by: TriggeredBy, taken: Sequence[Claim], now: datetime
+    ) -> ClaimedBatch | None:
+        if not taken:
+            return None
+        batch = ClaimedBatch(new_id(), triggered_by, now, taken)
+        ids = [claim.portfolio_id for claim in taken]
+        self._session.connection().execute(
+            take, {"ids": ids, "batch": batch.id, "trigger": triggered_by.value, "now": now}
+        )
+        return batch
 
 
 def _rhythms(limit: int) -> Select[UUID, str, str, datetime, str]:
@@ -207,32 +174,37 @@ def _rhythms(limit: int) -> Select[UUID, str, str, datetime, str]:
     )
 
 
-def _not_taken_up() -> Select[UUID, UUID, datetime | None, str, datetime, str]:
-    """Portfolios without an open claim, each locked as it is read; those that somebody else has locked are left out."""
-    open_claim = select(RebalanceClaimRow.portfolio_id).where(
-        RebalanceClaimRow.portfolio_id == PortfolioRow.id, RebalanceClaimRow.finished_at.is_(None)
-    )
+def _free(scheduled_for: SQLColumnExpression[datetime | None]) -> _Free:
+    """Portfolios without an open claim, each due time locked as it is read; those locked by others are left out."""
     return (
-        select(
-            PortfolioRow.id,
-            PortfolioRow.account_id,
-            PortfolioRow.next_rebalance_at,
-            PortfolioRow.rebalance_interval,
-            PortfolioRow.anchor_at,
-            PortfolioRow.time_zone,
-        )
-        .where(~open_claim.exists())
-        .with_for_update(skip_locked=True, of=PortfolioRow)
+        select(PortfolioDueRow.portfolio_id, PortfolioRow.name, PortfolioRow.account_id, scheduled_for)
+        .join(PortfolioRow, PortfolioRow.id == PortfolioDueRow.portfolio_id)
+        .where(PortfolioDueRow.batch_id.is_(None))
+        .with_for_update(skip_locked=True, of=PortfolioDueRow)
     )
 
 
-def _due(row: Any, due_at: datetime) -> Due:
-    interval = RebalanceInterval(row.rebalance_interval)
-    return Due(row.id, row.account_id, due_at, interval, row.anchor_at, ZoneInfo(row.time_zone))
+def _take(scheduled_for: SQLColumnExpression[datetime | None]) -> Update:
+    """Claim what has been locked."""
+    return (
+        update(PortfolioDueRow)
+        .where(PortfolioDueRow.portfolio_id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
+        .values(
+            batch_id=bindparam("batch"),
+            triggered_by=bindparam("trigger"),
+            scheduled_for=scheduled_for,
+            claimed_at=bindparam("now"),
+            tries=0,
+        )
+    )
 
 
-def _batch(batch_id: UUID, rows: Sequence[Any]) -> ClaimedBatch | None:
-    if not rows:
-        return None
-    claims = [Claim(row.portfolio_id, row.name, row.account_id, row.scheduled_for) for row in rows]
-    return ClaimedBatch(batch_id, TriggeredBy(rows[0].triggered_by), rows[0].created_at, claims)
+# Made once: they are asked for so often that putting them together would take as long as the database does.
+_DUE = (
+    _free(PortfolioDueRow.next_rebalance_at)
+    .where(PortfolioDueRow.is_scheduled, PortfolioDueRow.next_rebalance_at <= bindparam("now"))
+    .order_by(PortfolioDueRow.next_rebalance_at)
+    .limit(bindparam("limit"))
+)
+_TAKE_DUE = _take(PortfolioDueRow.next_rebalance_at)
+_TAKE_NOW = _take(bindparam("now"))

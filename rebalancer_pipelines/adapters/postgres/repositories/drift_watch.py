@@ -18,10 +18,9 @@ from rebalancer_pipelines.domain.values import Currency
 _WATCHED = """
     watched AS MATERIALIZED (
         SELECT id, account_id, valuation_currency, drift_band, drift_band_kind
-        FROM portfolio p
-        WHERE rebalance_enabled AND paused_at IS NULL AND drift_band IS NOT NULL
+        FROM portfolio p JOIN portfolio_due due ON due.portfolio_id = p.id
+        WHERE due.is_scheduled AND due.batch_id IS NULL AND drift_band IS NOT NULL
           AND (CAST(:accounts AS uuid[]) IS NULL OR account_id = ANY (CAST(:accounts AS uuid[])))
-          AND NOT EXISTS (SELECT FROM rebalance_claim c WHERE c.portfolio_id = p.id AND c.finished_at IS NULL)
           AND (NOT :claimed_before OR EXISTS (SELECT FROM drift_watch d WHERE d.portfolio_id = p.id))
     )
 """

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 from sqlalchemy import ColumnElement, Numeric, Row, Select, Text, Uuid, case, func, select, update
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from rebalancer_pipelines.adapters.postgres.copying import column_values, copy_rows
 from rebalancer_pipelines.adapters.postgres.given_rows import among, given_rows
 from rebalancer_pipelines.adapters.postgres.tables import FILLS_WITHIN_ORDER, FillRow, OrderIntentRow, RebalanceRow
+from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.domain.errors import LeaseLostError, RebalancerError
 from rebalancer_pipelines.domain.order import (
     Fill,
@@ -111,7 +112,7 @@ class PostgresOrders:
 
         A PLANNED one is NETTED from then on. Raises `IntegrityError` for a part that was stored before.
         """
-        ids = [uuid4() for _ in parts]
+        ids = [new_id() for _ in parts]
         copy_rows(
             self._session,
             FillRow,

@@ -9,7 +9,12 @@ from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.repositories.history import IS_REHEARSED
-from rebalancer_pipelines.adapters.postgres.tables import AccountRow, PortfolioRow, RebalanceHistoryRow
+from rebalancer_pipelines.adapters.postgres.tables import (
+    AccountRow,
+    PortfolioDueRow,
+    PortfolioRow,
+    RebalanceHistoryRow,
+)
 from rebalancer_pipelines.domain.portfolio import TradingState
 from rebalancer_pipelines.domain.portfolio_day import PortfolioDay
 from rebalancer_pipelines.domain.values import ZERO, Currency
@@ -42,6 +47,7 @@ class PostgresPortfolioDays:
         statement = (
             select(
                 PortfolioRow,
+                PortfolioDueRow.next_rebalance_at,
                 AccountRow.name.label("account"),
                 AccountRow.trading_state,
                 AccountRow.trading_state_reason,
@@ -51,6 +57,7 @@ class PostgresPortfolioDays:
                 *sums.c,
             )
             .join(AccountRow, AccountRow.id == PortfolioRow.account_id)
+            .join(PortfolioDueRow, PortfolioDueRow.portfolio_id == PortfolioRow.id)
             .outerjoin(newest, true())
             .outerjoin(before, true())
             .join(sums, true())
@@ -69,7 +76,7 @@ class PostgresPortfolioDays:
                 traded=row.traded,
                 fees=row.fees,
                 enabled=row.PortfolioRow.rebalance_enabled,
-                next_rebalance_at=row.PortfolioRow.next_rebalance_at,
+                next_rebalance_at=row.next_rebalance_at,
                 paused_reason=row.PortfolioRow.paused_reason,
                 account=row.account,
                 trading_state=TradingState(row.trading_state),

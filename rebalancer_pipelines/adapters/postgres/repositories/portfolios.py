@@ -10,12 +10,12 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import DateTime, Select, Uuid, delete, func, select, update
+from sqlalchemy import DateTime, Select, Uuid, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from rebalancer_pipelines.adapters.postgres.given_rows import among, given_rows
-from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioRow, TargetWeightRow
+from rebalancer_pipelines.adapters.postgres.tables import OrderIntentRow, PortfolioDueRow, PortfolioRow, TargetWeightRow
 from rebalancer_pipelines.domain.calendar import RebalanceInterval
 from rebalancer_pipelines.domain.drift import DriftBand, DriftBandKind
 from rebalancer_pipelines.domain.errors import InvalidInputError, NotFoundError
@@ -25,6 +25,7 @@ from rebalancer_pipelines.domain.rebalance import RebalanceTimes
 from rebalancer_pipelines.domain.values import Currency
 from rebalancer_pipelines.domain.weights import TargetWeights
 
+_MOMENT = DateTime(timezone=True)
 _UNFINISHED = [state.value for state in OrderState if not state.is_terminal]
 
 
@@ -45,6 +46,12 @@ class PostgresPortfolios:
         )
         if stored is None:
             raise InvalidInputError("name", portfolio.name, "is taken by another portfolio; choose another name")
+        # The database has added the row of its due times.
+        self._session.execute(
+            update(PortfolioDueRow)
+            .where(PortfolioDueRow.portfolio_id == portfolio.id)
+            .values(next_rebalance_at=portfolio.next_rebalance_at)
+        )
         self._store_weights(portfolio)
 
     def get(self, name: str) -> Portfolio:
@@ -78,8 +85,7 @@ class PostgresPortfolios:
     def update(self, portfolio: Portfolio) -> None:
         """Replace the stored fields and weights; the times of its rebalances are left to `mark_rebalanced`."""
         columns = _columns(portfolio)
-        for time in ("last_rebalanced_at", "next_rebalance_at"):
-            del columns[time]
+        del columns["last_rebalanced_at"]
         changed = self._session.scalar(
             update(PortfolioRow).where(PortfolioRow.id == portfolio.id).values(**columns).returning(PortfolioRow.id)
         )
@@ -114,23 +120,43 @@ class PostgresPortfolios:
         self._session.execute(delete(PortfolioRow).where(PortfolioRow.id == portfolio_id))
 
     def mark_rebalanced(self, times: Sequence[RebalanceTimes]) -> None:
-        """Move portfolios' times."""
+        """Move portfolios' times and end the claims that are answered."""
+        done = [(each.portfolio_id, each.last_rebalanced_at) for each in times if each.last_rebalanced_at is not None]
+        if done:
+            moved = given_rows("moved", id=(Uuid(), [one for one, _ in done]), at=(_MOMENT, [at for _, at in done]))
+            self._session.execute(
+                update(PortfolioRow)
+                .where(PortfolioRow.id == moved.c.id)
+                .values(last_rebalanced_at=moved.c.at, updated_at=func.clock_timestamp())
+            )
         if not times:
             return
-        moment = DateTime(timezone=True)
         given = given_rows(
             "given",
             id=(Uuid(), [each.portfolio_id for each in times]),
-            last_at=(moment, [each.last_rebalanced_at for each in times]),
-            next_at=(moment, [each.next_rebalance_at for each in times]),
+            next_at=(_MOMENT, [each.next_rebalance_at for each in times]),
+            answered_until=(_MOMENT, [each.answered_until for each in times]),
         )
+        still_open = PortfolioDueRow.scheduled_for > given.c.answered_until
+        claim = {
+            column: case((or_(given.c.answered_until.is_(None), still_open), column), else_=None)
+            for column in (
+                PortfolioDueRow.batch_id,
+                PortfolioDueRow.triggered_by,
+                PortfolioDueRow.scheduled_for,
+                PortfolioDueRow.claimed_at,
+            )
+        }
         self._session.execute(
-            update(PortfolioRow)
-            .where(PortfolioRow.id == given.c.id)
+            update(PortfolioDueRow)
+            .where(PortfolioDueRow.portfolio_id == given.c.id)
             .values(
-                last_rebalanced_at=func.coalesce(given.c.last_at, PortfolioRow.last_rebalanced_at),
-                next_rebalance_at=func.coalesce(given.c.next_at, PortfolioRow.next_rebalance_at),
-                updated_at=func.clock_timestamp(),
+                {
+                    PortfolioDueRow.next_rebalance_at: func.coalesce(
+                        given.c.next_at, PortfolioDueRow.next_rebalance_at
+                    ),
+                    **claim,
+                }
             )
         )
 
@@ -179,9 +205,13 @@ class PostgresPortfolios:
         )
 
     def _load(self, statement: Select[PortfolioRow]) -> list[Portfolio]:
-        rows = self._session.scalars(statement.order_by(PortfolioRow.name)).all()
-        weights = self._weights([row.id for row in rows])
-        return [_portfolio(row, weights[row.id]) for row in rows]
+        rows = self._session.execute(
+            statement.join(PortfolioDueRow, PortfolioDueRow.portfolio_id == PortfolioRow.id)
+            .add_columns(PortfolioDueRow.next_rebalance_at)
+            .order_by(PortfolioRow.name)
+        ).all()
+        weights = self._weights([row.id for row, _ in rows])
+        return [_portfolio(row, weights[row.id], next_rebalance_at) for row, next_rebalance_at in rows]
 
     def _weights(self, portfolio_ids: Collection[UUID]) -> dict[UUID, dict[Currency, Decimal | None]]:
         found: dict[UUID, dict[Currency, Decimal | None]] = defaultdict(dict)
@@ -214,13 +244,14 @@ def _columns(portfolio: Portfolio) -> dict[str, Any]:
         "time_zone": portfolio.time_zone.key,
         "anchor_at": portfolio.anchor_at,
         "last_rebalanced_at": portfolio.last_rebalanced_at,
-        "next_rebalance_at": portfolio.next_rebalance_at,
         "created_at": portfolio.created_at,
         "updated_at": portfolio.updated_at,
     }
 
 
-def _portfolio(row: PortfolioRow, weights: dict[Currency, Decimal | None]) -> Portfolio:
+def _portfolio(
+    row: PortfolioRow, weights: dict[Currency, Decimal | None], next_rebalance_at: datetime | None
+) -> Portfolio:
     return Portfolio(
         id=row.id,
         name=row.name,
@@ -239,7 +270,7 @@ def _portfolio(row: PortfolioRow, weights: dict[Currency, Decimal | None]) -> Po
         enabled=row.rebalance_enabled,
         anchor_at=row.anchor_at,
         last_rebalanced_at=row.last_rebalanced_at,
-        next_rebalance_at=row.next_rebalance_at,
+        next_rebalance_at=next_rebalance_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
         paused_at=row.paused_at,
