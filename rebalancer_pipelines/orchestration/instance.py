@@ -3,10 +3,10 @@
 Here: what Dagster itself needs before anything can run. Not here: our own tables, services or processes.
 """
 
-import os
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
 from rebalancer_pipelines.adapters.postgres.database import create_schema
 from rebalancer_pipelines.domain.errors import InvalidInputError
 
@@ -34,6 +34,8 @@ run_launcher:
       env: REDIS_URL
 """
 """What `dagster.yaml` says besides where runs go to workers."""
+
+_PATIENCE_SECONDS = 10.0
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 """Where `dagster.yaml` stands."""
@@ -72,7 +74,11 @@ def prepare_home(data_dir: Path, database_url: str, *, on_workers: bool | None =
     home = data_dir / "dagster"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _write_settings(home / "dagster.yaml", on_workers=on_workers)
+        # Containers share the folder and each counts its processes from 1: no name is one's own there, but a lock is.
+        with FileLock(home / "settings.lock").exclusive(_PATIENCE_SECONDS):
+            _write_settings(home / "dagster.yaml", on_workers=on_workers)
+    except TimeoutError as error:
+        raise InvalidInputError("data_dir", str(data_dir), f"cannot be made ready: {error}; try again") from None
     except OSError as error:
         raise InvalidInputError(
             "data_dir", str(data_dir), f"cannot be written: {error.strerror}; choose another --data-dir"
@@ -86,6 +92,6 @@ def _write_settings(file: Path, *, on_workers: bool | None) -> None:
     if on_workers is None:
         on_workers = file.exists() and file.read_text(encoding="utf-8").endswith(_WORKER_LAUNCHER)
     # Another process may be reading it.
-    written = file.with_suffix(f".{os.getpid()}")
+    written = file.with_suffix(".new")
     written.write_text(settings + _WORKER_LAUNCHER if on_workers else settings, encoding="utf-8")
     written.replace(file)
