@@ -65,9 +65,10 @@ def store_record(work: UnitOfWork, portfolio: Portfolio, record: RebalanceRecord
 def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, RebalanceRecord]]) -> None:
     """Store history rows, tell of them, and move the portfolios' times, claims and counts of failures with them.
 
-    A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. Every attempt moves a due time
-    that had come when it began; a later one stays where the interval put it. The portfolios count as they are stored
-    now: one that was rescheduled during its attempt keeps the new due time, one that was deleted leaves no row.
+    A dry run rebalances nothing, so only a live success moves `last_rebalanced_at`. The due time moves on only with an
+    attempt that answers it: a dry run by hand leaves what had come meanwhile to those who were to rebalance then. The
+    portfolios count as they are stored now: one that was rescheduled during its attempt keeps the new due time, one
+    that was deleted leaves no row.
     """
     stored = {portfolio.id: portfolio for portfolio in work.portfolios.by_ids([p.id for p, _ in attempts])}
     attempts = [(stored[portfolio.id], record) for portfolio, record in attempts if portfolio.id in stored]
@@ -81,12 +82,11 @@ def store_records(work: UnitOfWork, attempts: Sequence[tuple[Portfolio, Rebalanc
 
 
 def _times(portfolio: Portfolio, record: RebalanceRecord) -> RebalanceTimes:
-    # The clock of the machine that claimed a due time may be ahead of this one's.
-    began_at = max(_began_at(record), record.scheduled_for or _began_at(record))
+    until = _answered_until(record)
     done = record.success and not record.dry_run
-    return RebalanceTimes(
-        portfolio.id, record.executed_at if done else None, portfolio.due_after(began_at), _answered_until(record)
-    )
+    # The clock of the machine that claimed a due time may be ahead of this one's.
+    upcoming = None if until is None else portfolio.due_after(max(until, _began_at(record)))
+    return RebalanceTimes(portfolio.id, record.executed_at if done else None, upcoming, until)
 
 
 def _answered_until(record: RebalanceRecord) -> datetime | None:

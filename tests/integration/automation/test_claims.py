@@ -173,6 +173,16 @@ def test_a_dry_run_by_hand_answers_no_claim(timed: Ports, stored: Stored) -> Non
     assert len(stored.open_claims()) == 0
 
 
+@pytest.mark.parametrize(("dry_run", "success"), [(True, True), (False, False)])
+def test_what_a_person_tried_in_vain_or_for_show_leaves_the_due_time_to_the_next(
+    timed: Ports, clock: RunningClock, dry_run: bool, success: bool
+) -> None:
+    (portfolio,) = create_enabled(timed, "core")
+    attempt = an_attempt(portfolio.id, clock.now(), triggered_by=TriggeredBy.MANUAL, dry_run=dry_run, success=success)
+    store_attempts(timed, [attempt])
+    assert names_of(claim_due(timed)) == ["core"]
+
+
 def test_what_is_paused_or_not_enabled_or_not_due_is_not_claimed(
     timed: Ports, stored: Stored, clock: RunningClock
 ) -> None:
