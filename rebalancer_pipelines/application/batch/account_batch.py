@@ -17,10 +17,16 @@ from rebalancer_pipelines.application.books import portfolio_holdings
 from rebalancer_pipelines.application.claims import end_answered_claims
 from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork, Venue
-from rebalancer_pipelines.application.rebalance.close import NEVER_SENT, note_errors, record_of, store_records
+from rebalancer_pipelines.application.rebalance.close import (
+    NEVER_SENT,
+    note_errors,
+    record_of,
+    record_refusals,
+    store_records,
+)
 from rebalancer_pipelines.application.rebalance.dry_run_venue import DryRunVenue
 from rebalancer_pipelines.application.rebalance.hold import hold_account
-from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_simulated, ended_rider
+from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_unsettled
 from rebalancer_pipelines.application.rebalance.order_run import OrderRun
 from rebalancer_pipelines.application.rebalance.quotes import Quotes
 from rebalancer_pipelines.application.rebalance.value_portfolio import weigh
@@ -52,7 +58,8 @@ def rebalance_account(ports: Ports, task: AccountTask, board: PriceBoard) -> lis
     except Exception as error:  # noqa: BLE001 - every portfolio gets its row, whatever it was
         nobody = Lease(account.id, 0)
         attempts = [new_attempt(task, portfolio, nobody, started_at) for portfolio in task.portfolios]
-        return _record_refusals(ports, task, attempts, error)
+        refused = record_refusals(ports, account, [(a.portfolio, a.rebalance) for a in attempts], error)
+        return [Outcome(portfolio.name, record, error=error) for portfolio, record in refused]
     try:
         return _Held(ports, task, board, lease, venue, started_at).run()
     finally:
@@ -240,11 +247,9 @@ class _Held:
             owner = order.rebalance_id
             if owner is None:
                 continue
-            end = None
-            if order.state is OrderState.NETTED:
-                end = ended_rider(order, net_orders[order.netted_into] if order.netted_into else None)
-            elif not order.state.is_terminal:
-                end = self._end_of_unsent(order, planned[owner])
+            end = end_of_unsettled(
+                order, net_orders, dry_run=self._task.dry_run, unsent=self._end_of_unsent(planned[owner])
+            )
             if end is not None:
                 ended.append(end)
                 order = replace(order, state=end[1], reason=end[2] or order.reason)  # noqa: PLW2901
@@ -252,12 +257,10 @@ class _Held:
         work.orders.end_many(ended)
         return by_rebalance
 
-    def _end_of_unsent(self, order: Order, attempt: Attempt) -> tuple[Order, OrderState, str]:
-        if order.state is not OrderState.PLANNED:
-            return end_of_simulated(order)
+    def _end_of_unsent(self, attempt: Attempt) -> tuple[OrderState, str]:
         if self._is_executed and attempt.error is None:
-            return order, OrderState.DENIED, str(_TOO_LITTLE)
-        return order, OrderState.VOID, NEVER_SENT
+            return OrderState.DENIED, str(_TOO_LITTLE)
+        return OrderState.VOID, NEVER_SENT
 
     def _blame_what_stopped(self, attempts: Sequence[Attempt], orders: Mapping[UUID, Sequence[Order]]) -> None:
         """What stopped the orders is the error of those portfolios whose orders it stopped."""
@@ -265,26 +268,6 @@ class _Held:
             untraded = any(not order.fills for order in orders.get(attempt.rebalance.id, ()))
             if attempt.error is None and untraded:
                 attempt.error = self._stopped_by
-
-
-def _record_refusals(
-    ports: Ports, task: AccountTask, attempts: Sequence[Attempt], error: BaseException
-) -> list[Outcome]:
-    """Attempts that sent nothing leave their rows all the same; no rebalance of theirs was opened."""
-    now = ports.clock.now()
-    records = [
-        (
-            a.portfolio,
-            record_of(a.rebalance, a.portfolio, [], None, error, price_source=task.account.price_source, now=now),
-        )
-        for a in attempts
-    ]
-    with ports.transactions() as work:
-        store_records(work, records)
-        work.commit()
-    for portfolio, record in records:
-        note_errors(ports, portfolio, record)
-    return [Outcome(portfolio.name, record, error=error) for portfolio, record in records]
 
 
 def _fail(attempts: Sequence[Attempt], error: BaseException) -> None:

@@ -33,6 +33,11 @@ class SharedPurse:
         """`wallets` by rebalance."""
         self._ports = ports
         self._wallets = wallets
+        self._riders: dict[UUID, Sequence[Order]] = {}
+
+    def let_ride(self, net_order: Order, riders: Sequence[Order]) -> None:
+        """Note who pays for a net order, and whom it pays."""
+        self._riders[net_order.id] = riders
 
     def covers(self, order: Order) -> bool:
         """Whether an order can be paid; a net order's parts were cut to what each can pay when it was made."""
@@ -53,9 +58,9 @@ class SharedPurse:
             self._of(order).settle(order)
             return
         with self._ports.transactions() as work:
-            riders = work.orders.riders(order.id)
-        for rider in riders:
-            self._of(rider).settle(rider)
+            fills = work.orders.fills_of_riders(order.id)
+        for rider in self._riders[order.id]:
+            self._of(rider).settle(replace(rider, fills=fills.get(rider.id, ())))
 
     def of(self, rebalance_id: UUID) -> Wallet:
         """One portfolio's wallet."""
@@ -161,6 +166,8 @@ class NettedExecution:
             for order, riders in made:
                 work.orders.add_net(order, self._account.id, riders, dry_run=self._dry_run)
             work.commit()
+        for order, riders in made:
+            purse.let_ride(order, [self._orders[key] for key in riders])
         return [order for order, _ in made]
 
     def _parts(self, side: OrderSide, purse: SharedPurse) -> dict[str, dict[UUID, Decimal]]:

@@ -421,6 +421,10 @@ class Orders(Protocol):
         """The orders that ride on a net order, with their fills."""
         ...
 
+    def fills_of_riders(self, net_order_id: UUID) -> Mapping[UUID, tuple[Fill, ...]]:
+        """What each order that rides on a net order has traded, by the order's id; with that net order and before."""
+        ...
+
     def unsent_net_orders(self, account_id: UUID) -> Sequence[Order]:
         """Net orders of an account that are still PLANNED."""
         ...

@@ -10,11 +10,11 @@ from typing import Any
 from rebalancer_pipelines.application.documents import error_document, orders_of_record
 from rebalancer_pipelines.application.notify import tell_of_record, tell_paused
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
-from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_simulated, ended_rider
+from rebalancer_pipelines.application.rebalance.net_orders import end_net_orders, end_of_unsettled
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.market import FeeSchedule
 from rebalancer_pipelines.domain.order import LiquiditySide, Order, OrderState
-from rebalancer_pipelines.domain.portfolio import Portfolio
+from rebalancer_pipelines.domain.portfolio import Account, Portfolio
 from rebalancer_pipelines.domain.rebalance import Rebalance, RebalanceRecord, RebalanceTimes, TriggeredBy
 from rebalancer_pipelines.domain.values import EXACT, ZERO, exact_sum
 
@@ -129,6 +129,23 @@ def _is_dust(record: RebalanceRecord) -> bool:
     return bool(errors) and all(error["code"] == DenialReason.DUST_SKIPPED for error in errors)
 
 
+def record_refusals(
+    ports: Ports, account: Account, refused: Sequence[tuple[Portfolio, Rebalance]], error: BaseException
+) -> list[tuple[Portfolio, RebalanceRecord]]:
+    """Attempts that never held their account leave rows all the same; their rebalances were never opened."""
+    now = ports.clock.now()
+    attempts = [
+        (portfolio, record_of(rebalance, portfolio, [], None, error, price_source=account.price_source, now=now))
+        for portfolio, rebalance in refused
+    ]
+    with ports.transactions() as work:
+        store_records(work, attempts)
+        work.commit()
+    for portfolio, record in attempts:
+        note_errors(ports, portfolio, record)
+    return attempts
+
+
 def note_errors(ports: Ports, portfolio: Portfolio, record: RebalanceRecord) -> None:
     """Put what went wrong where people look first."""
     for error in record.errors or []:
@@ -137,15 +154,9 @@ def note_errors(ports: Ports, portfolio: Portfolio, record: RebalanceRecord) -> 
 
 def _abandon(work: UnitOfWork, rebalance: Rebalance, orders: Sequence[Order]) -> None:
     net_orders = end_net_orders(work, rebalance.account_id, orders, NEVER_SENT, dry_run=rebalance.dry_run)
-    ended: list[tuple[Order, OrderState, str | None]] = []
-    for order in orders:
-        if order.state is OrderState.NETTED:
-            ended.append(ended_rider(order, net_orders[order.netted_into] if order.netted_into else None))
-        elif order.state is OrderState.PLANNED:
-            ended.append((order, OrderState.VOID, NEVER_SENT))
-        elif rebalance.dry_run and not order.state.is_terminal:
-            ended.append(end_of_simulated(order))
-    work.orders.end_many(ended)
+    unsent = (OrderState.VOID, NEVER_SENT)
+    ends = [end_of_unsettled(order, net_orders, dry_run=rebalance.dry_run, unsent=unsent) for order in orders]
+    work.orders.end_many([end for end in ends if end is not None])
 
 
 def record_of(

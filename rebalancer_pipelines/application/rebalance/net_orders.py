@@ -66,6 +66,20 @@ def end_net_orders(
     return found
 
 
+def end_of_unsettled(
+    order: Order, net_orders: Mapping[UUID, Order], *, dry_run: bool, unsent: tuple[OrderState, str]
+) -> tuple[Order, OrderState, str | None] | None:
+    """How a portfolio's order ends with its rebalance; None for one that has ended, or whose end the venue will show.
+
+    `net_orders` by id are those that orders ride on, `unsent` is what becomes of an order that never left, and why.
+    """
+    if order.state is OrderState.NETTED:
+        return ended_rider(order, net_orders[order.netted_into] if order.netted_into else None)
+    if order.state is OrderState.PLANNED:
+        return (order, *unsent)
+    return end_of_simulated(order) if dry_run and not order.state.is_terminal else None
+
+
 def end_of_simulated(order: Order) -> tuple[Order, OrderState, str]:
     """How an order ends that a dry run left half-way: nothing was ever sent."""
     state = OrderState.REJECTED if order.state is OrderState.SENDING else OrderState.CANCELED

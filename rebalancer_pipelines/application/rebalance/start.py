@@ -8,11 +8,10 @@ from datetime import datetime
 
 from rebalancer_pipelines.application.books import claim_for_sole_portfolio
 from rebalancer_pipelines.application.claims import end_answered_claims
-from rebalancer_pipelines.application.documents import error_document
 from rebalancer_pipelines.application.lease import release_lease
 from rebalancer_pipelines.application.new_id import new_id
 from rebalancer_pipelines.application.ports import Ports, Venue
-from rebalancer_pipelines.application.rebalance.close import note_errors, store_record
+from rebalancer_pipelines.application.rebalance.close import record_refusals
 from rebalancer_pipelines.application.rebalance.hold import hold_account
 from rebalancer_pipelines.application.rebalance.stage import Stage, denial_of, recording_failure
 from rebalancer_pipelines.application.reconcile import check_books, check_unallocated, reconcile
@@ -20,9 +19,8 @@ from rebalancer_pipelines.application.trading_mode import TradingMode, mode_of
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError, InvalidInputError
 from rebalancer_pipelines.domain.ledger import Books
 from rebalancer_pipelines.domain.portfolio import Account, Holdings, Portfolio
-from rebalancer_pipelines.domain.rebalance import Lease, Rebalance, RebalanceRecord, TriggeredBy
+from rebalancer_pipelines.domain.rebalance import Lease, Rebalance, RebalanceStatus, TriggeredBy
 from rebalancer_pipelines.domain.risk import CONFIRMABLE
-from rebalancer_pipelines.domain.values import ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def start_rebalance(ports: Ports, request: RebalanceRequest) -> AccountState:
         if request.scheduled_for is not None and is_answered(error):
             _finish_claim(ports, portfolio, request.scheduled_for)
         else:
-            _record_refusal(ports, request, portfolio, account, error, started_at)
+            record_refusals(ports, account, [(portfolio, _never_opened(request, portfolio, started_at))], error)
         raise
     stage = Stage(rebalance, portfolio, account)
     with recording_failure(ports, stage):
@@ -158,38 +156,17 @@ def _start(
     return rebalance
 
 
-def _record_refusal(
-    ports: Ports,
-    request: RebalanceRequest,
-    portfolio: Portfolio,
-    account: Account,
-    error: BaseException,
-    started_at: datetime,
-) -> None:
-    """An attempt that never held its account leaves a row all the same."""
-    now = ports.clock.now()
-    record = RebalanceRecord(
+def _never_opened(request: RebalanceRequest, portfolio: Portfolio, started_at: datetime) -> Rebalance:
+    """What the row of a refused attempt is made of."""
+    return Rebalance(
         id=new_id(),
         portfolio_id=portfolio.id,
-        executed_at=now,
-        scheduled_for=request.scheduled_for,
-        success=False,
+        account_id=portfolio.account_id,
+        epoch=0,
+        status=RebalanceStatus.ACTIVE,
         dry_run=request.dry_run,
-        portfolio_value=None,
-        orders_planned=0,
-        orders_executed=0,
-        orders_failed=0,
-        total_value_traded=ZERO,
-        fees_paid=ZERO,
-        orders=[],
-        errors=[error_document(error)],
         triggered_by=request.triggered_by,
-        duration_ms=max(0, int((now - started_at).total_seconds() * 1000)),
-        price_source=account.price_source,
-        plan_hash=None,
         dagster_run_id=request.dagster_run_id,
+        started_at=started_at,
+        scheduled_for=request.scheduled_for,
     )
-    with ports.transactions() as work:
-        store_record(work, portfolio, record)
-        work.commit()
-    note_errors(ports, portfolio, record)

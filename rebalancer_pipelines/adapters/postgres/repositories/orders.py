@@ -80,6 +80,11 @@ class PostgresOrders:
         """The orders that ride on a net order, with their fills."""
         return self._load(select(*_ORDER).where(OrderIntentRow.netted_into == net_order_id).order_by(OrderIntentRow.id))
 
+    def fills_of_riders(self, net_order_id: UUID) -> Mapping[UUID, tuple[Fill, ...]]:
+        """What each order that rides on a net order has traded."""
+        riders = select(OrderIntentRow.id).where(OrderIntentRow.netted_into == net_order_id)
+        return self._fills(FillRow.order_intent_id.in_(riders))
+
     def unsent_net_orders(self, account_id: UUID) -> Sequence[Order]:
         """Net orders of an account that are still PLANNED."""
         return self._load(
@@ -200,7 +205,7 @@ class PostgresOrders:
             raise LeaseLostError(
                 f"order {order.client_order_id} is no longer {order.state.value}: another worker moved it"
             )
-        return replace(order, state=state, fills=self._fills([order.id])[order.id], **changes)
+        return replace(order, state=state, fills=self._fills(FillRow.order_intent_id == order.id)[order.id], **changes)
 
     def has_venue_order(self, order: Order, venue_order_id: str) -> bool:
         """Whether another order of the same account has this id at the venue."""
@@ -279,15 +284,14 @@ class PostgresOrders:
     def _load(self, statement: Select[Any]) -> list[Order]:
         # Straight from the connection: they are no entities that the session would have to keep.
         loaded = self._session.connection().execute(statement).all()
-        fills = self._fills([row.id for row in loaded])
+        fills = self._fills(among(FillRow.order_intent_id, [row.id for row in loaded]))
         return [_order(row, fills[row.id]) for row in loaded]
 
-    def _fills(self, order_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Fill, ...]]:
+    def _fills(self, condition: ColumnElement[bool]) -> Mapping[UUID, tuple[Fill, ...]]:
+        """Fills by their order's id, which has none where it is not there."""
         found: dict[UUID, tuple[Fill, ...]] = defaultdict(tuple)
         rows = self._session.connection().execute(
-            select(*FillRow.__table__.columns)
-            .where(among(FillRow.order_intent_id, order_ids))
-            .order_by(FillRow.executed_at, FillRow.trade_id)
+            select(*FillRow.__table__.columns).where(condition).order_by(FillRow.executed_at, FillRow.trade_id)
         )
         for row in rows:
             found[row.order_intent_id] += (_fill(row),)
