@@ -40,6 +40,8 @@ def empty_database(url: str) -> None:
     TRUNCATE would make a new file for each of a hundred tables and indexes, for the few rows of a test.
     """
     with psycopg.connect(url) as connection:
+        # A test that leaves a transaction open has to fail, not to stop all the others.
+        connection.execute("SET lock_timeout = '30s'")
         # The ledger's triggers refuse to let it be emptied.
         connection.execute("ALTER TABLE ledger_entry DISABLE TRIGGER USER")
         # Those that refer to others first.
