@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
@@ -42,6 +43,29 @@ def renew_lease(ports: Ports, account: Account, lease: Lease) -> None:
     with ports.transactions() as work:
         work.accounts.renew_lease(lease, account.settings.lease)
         work.commit()
+
+
+@dataclass(slots=True)
+class LeaseKeeper:
+    """Keeps a lease through an act of many short steps: before most of them it is as good as new.
+
+    A sixth of its length is little enough that nobody can have taken it since, and that what is left of it is enough
+    for a long step.
+    """
+
+    ports: Ports
+    account: Account
+    lease: Lease
+    _renewed_at: datetime | None = field(default=None, init=False)
+
+    def keep(self) -> None:
+        """Extend the lease from now on if that is due. Raises `LeaseLostError` when another worker has taken it."""
+        now = self.ports.clock.now()
+        age = self.account.settings.lease if self._renewed_at is None else now - self._renewed_at
+        # A clock that was set back says nothing about the lease's age.
+        if not timedelta(0) <= age < self.account.settings.lease / 6:
+            renew_lease(self.ports, self.account, self.lease)
+            self._renewed_at = now
 
 
 def sleep_holding(ports: Ports, account: Account, lease: Lease, duration: timedelta) -> None:

@@ -1,18 +1,15 @@
-"""A migrated database that the tests of this folder share; each works on an account of its own."""
+"""A migrated database that the tests of a module share; each works on an account of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-import psycopg
 import pytest
 from sqlalchemy import Engine, insert
 
 from rebalancer_pipelines.adapters.postgres.database import open_engine
-from rebalancer_pipelines.adapters.postgres.schema import migrate
 from rebalancer_pipelines.adapters.postgres.tables import AccountRow
 from rebalancer_pipelines.domain.account_settings import parse_settings
 from rebalancer_pipelines.domain.portfolio import Account, TradingState
@@ -21,18 +18,9 @@ from tests.support.manual_clock import ManualClock
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def migrated_database(database_server: str) -> str:
-    with psycopg.connect(database_server, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE contract")
-    url = urlunsplit(urlsplit(database_server)._replace(path="/contract"))
-    migrate(url)
-    return url
-
-
-@pytest.fixture(scope="session")
-def engine(migrated_database: str) -> Iterator[Engine]:
-    with open_engine(migrated_database) as engine:
+@pytest.fixture(scope="module")
+def engine(module_database: str) -> Iterator[Engine]:
+    with open_engine(module_database) as engine:
         yield engine
 
 

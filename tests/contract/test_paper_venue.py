@@ -180,10 +180,10 @@ def test_orders_found_together_have_each_their_own_trades(venue: PaperVenue) -> 
 
 
 def test_clearance_finds_nothing_of_the_venue_in_its_way(
-    migrated_database: str, account: Account, venue: PaperVenue, prices: FixedPrices, clock: ManualClock
+    module_database: str, account: Account, venue: PaperVenue, prices: FixedPrices, clock: ManualClock
 ) -> None:
     """It asks the same database, so the order must not hold its only connection or a lock meanwhile."""
-    url = migrated_database.replace("postgresql://", "postgresql+psycopg://")
+    url = module_database.replace("postgresql://", "postgresql+psycopg://")
     small = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0)
 
     def look() -> None:
@@ -357,9 +357,9 @@ def test_no_database_is_no_empty_account(account: Account, prices: FixedPrices, 
 
 
 def test_an_exhausted_pool_is_no_empty_account(
-    migrated_database: str, account: Account, prices: FixedPrices, clock: ManualClock
+    module_database: str, account: Account, prices: FixedPrices, clock: ManualClock
 ) -> None:
-    url = migrated_database.replace("postgresql://", "postgresql+psycopg://")
+    url = module_database.replace("postgresql://", "postgresql+psycopg://")
     engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0)
     venue = PaperVenue(engine, account.id, prices, clock)
     with engine.connect():

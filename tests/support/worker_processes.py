@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy.orm import configure_mappers
 
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.application.accounts import look_into_account
@@ -34,6 +35,9 @@ from tests.support.worker_clocks import SharedClock
 
 _PRELOADED = (__name__, "ccxt", "sqlalchemy.dialects.postgresql.psycopg", "pytest")
 """`pytest` too: multiprocessing may load the program that was started in every child."""
+
+# Before anybody is forked: every worker would do it again.
+configure_mappers()
 
 _PATIENCE_SECONDS = 60.0
 CONFIRMED = frozenset({DenialReason.TURNOVER, DenialReason.PRICE_COLLAR})

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from rebalancer_pipelines.application.freeze import freeze_within
-from rebalancer_pipelines.application.lease import renew_lease
+from rebalancer_pipelines.application.lease import LeaseKeeper
 from rebalancer_pipelines.application.ports import OrderReference, Ports, UnitOfWork, Venue, VenueOrder
 from rebalancer_pipelines.application.rebalance.net_orders import book_net_fills
 from rebalancer_pipelines.application.reconcile import list_amounts, look_for_change
@@ -55,10 +55,11 @@ def settle_orders(
     look = _Look()
     until = _patience(ports, venue, orders) if wait else ports.clock.now()
     pause, looks = _FIRST_PAUSE, 0
+    keeper = LeaseKeeper(ports, account, lease)
     # One look also at those that a person has to judge: the venue may have shown their end meanwhile.
     unresolved = [order for order in orders if not order.state.is_terminal]
     while unresolved:
-        renew_lease(ports, account, lease)
+        keeper.keep()
         for order in _look_once(ports, account, lease, venue, unresolved, look):
             settled[order.id] = order
         looks += 1
@@ -124,6 +125,16 @@ def _adopt(
     """Write down what the venue shows: its id, new fills with their ledger entries, and its end."""
     if shown.contradiction is not None:
         return _send_to_review(ports, account, lease, order, shown.contradiction)
+    if shown.fills or shown.closed_as is not None or order.state is not OrderState.OPEN:
+        order = _write_down(ports, lease, order, shown)
+    if order.state.is_terminal:
+        return order
+    if shown.awaits_fills:
+        return _review_when_old(ports, account, lease, order, asked_at, "the venue has not shown all of its fills")
+    return _end_working_order(ports, account, lease, venue, order, asked_at, look)
+
+
+def _write_down(ports: Ports, lease: Lease, order: Order, shown: VenueOrder) -> Order:
     with ports.transactions() as work:
         work.accounts.fence(lease)
         _book_fills(work, lease, order, shown)
@@ -134,11 +145,7 @@ def _adopt(
         elif order.state not in {OrderState.OPEN, OrderState.CANCELING}:
             order = work.orders.move(order, OrderState.OPEN, venue_order_id=shown.venue_order_id)
         work.commit()
-    if order.state.is_terminal:
-        return order
-    if shown.awaits_fills:
-        return _review_when_old(ports, account, lease, order, asked_at, "the venue has not shown all of its fills")
-    return _end_working_order(ports, account, lease, venue, order, asked_at, look)
+    return order
 
 
 def _book_fills(work: UnitOfWork, lease: Lease, order: Order, shown: VenueOrder) -> None:

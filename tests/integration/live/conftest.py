@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 from sqlalchemy import Engine
 
 from rebalancer_pipelines.adapters.postgres.database import open_engine
-from rebalancer_pipelines.adapters.postgres.tables import Base
 from tests.support.kraken_bench import KrakenBench, kraken_bench
 from tests.support.kraken_double.gate import DEFAULT_KEY, DEFAULT_SECRET
+from tests.support.postgres import empty_database
 from tests.support.stored import Stored
 
 
@@ -35,9 +33,4 @@ def bench(engine: Engine, module_database: str, tmp_path: Path) -> Iterator[Krak
     """A database of one's own for every test would take as long as the test itself: this one is emptied instead."""
     with Stored(module_database) as stored, kraken_bench(engine, stored, tmp_path) as opened:
         yield opened
-    with psycopg.connect(module_database) as connection:
-        tables = sql.SQL(", ").join(map(sql.Identifier, Base.metadata.tables))
-        # The ledger's triggers refuse to let it be emptied.
-        connection.execute("ALTER TABLE ledger_entry DISABLE TRIGGER USER")
-        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
-        connection.execute("ALTER TABLE ledger_entry ENABLE TRIGGER USER")
+    empty_database(module_database)

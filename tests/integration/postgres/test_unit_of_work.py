@@ -108,7 +108,7 @@ def test_a_session_that_is_ended_under_way_is_one_line_and_undone(transactions: 
             end_all_sessions(engine)
             work.accounts.all()
 
-    with pytest.raises(DatabaseUnavailableError, match=r"^DATABASE_URL: '127\.0\.0\.1:\d+/stored' cannot be used: "):
+    with pytest.raises(DatabaseUnavailableError, match=r"^DATABASE_URL: '127\.0\.0\.1:\d+/ready_\d+' cannot be used: "):
         add_and_read_on()
     assert names(transactions) == []
 

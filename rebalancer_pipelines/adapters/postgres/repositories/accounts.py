@@ -8,15 +8,26 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Interval, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from rebalancer_pipelines.adapters.postgres.tables import AccountRow, OrderIntentRow, PortfolioRow
+from rebalancer_pipelines.adapters.postgres.tables import AccountRow, Base, OrderIntentRow, PortfolioRow
 from rebalancer_pipelines.domain.account_settings import parse_settings
 from rebalancer_pipelines.domain.errors import InvalidInputError, LeaseLostError, NotFoundError
 from rebalancer_pipelines.domain.portfolio import PAPER_VENUE, Account, CredentialSource, TradingState
 from rebalancer_pipelines.domain.rebalance import Lease
+
+# What every step of a rebalance runs, put together once: SQLAlchemy takes longer for that than PostgreSQL for the rest.
+_ACCOUNTS = Base.metadata.tables[AccountRow.__tablename__]
+_IS_HELD = and_(_ACCOUNTS.c.id == bindparam("account"), _ACCOUNTS.c.lease_epoch == bindparam("epoch"))
+_FENCE = select(_ACCOUNTS.c.id).where(_IS_HELD).with_for_update(read=True)
+_RENEW = (
+    update(_ACCOUNTS)
+    .where(_IS_HELD)
+    .values(lease_until=func.clock_timestamp() + bindparam("duration", type_=Interval))
+    .returning(_ACCOUNTS.c.id)
+)
 
 
 class PostgresAccounts:
@@ -145,12 +156,7 @@ class PostgresAccounts:
 
     def renew_lease(self, lease: Lease, duration: timedelta) -> None:
         """Extend the lease from now on."""
-        renewed = self._session.scalar(
-            update(AccountRow)
-            .where(AccountRow.id == lease.account_id, AccountRow.lease_epoch == lease.epoch)
-            .values(lease_until=func.clock_timestamp() + duration)
-            .returning(AccountRow.id)
-        )
+        renewed = self._session.scalar(_RENEW, {**_held(lease), "duration": duration})
         if renewed is None:
             raise _lost(lease)
 
@@ -171,11 +177,7 @@ class PostgresAccounts:
 
     def fence(self, lease: Lease) -> None:
         """Hold the epoch until the transaction ends: a takeover waits, a stale epoch is refused."""
-        held = self._session.scalar(
-            select(AccountRow.id)
-            .where(AccountRow.id == lease.account_id, AccountRow.lease_epoch == lease.epoch)
-            .with_for_update(read=True)
-        )
+        held = self._session.scalar(_FENCE, _held(lease))
         if held is None:
             raise _lost(lease)
 
@@ -196,6 +198,10 @@ class PostgresAccounts:
         if owner is None:
             return InvalidInputError("name", name, "is taken by another account; choose another name")
         return _key_taken(owner)
+
+
+def _held(lease: Lease) -> dict[str, Any]:
+    return {"account": lease.account_id, "epoch": lease.epoch}
 
 
 def _key_taken(owner: str) -> InvalidInputError:

@@ -5,23 +5,42 @@ it is about. The row is replaced whole, and only where it still is what was read
 reads again. An advisory lock lets calls leave one after the other, so that nonces also arrive in their sequence; it is
 a courtesy only, for whoever cannot have it in time goes on without it.
 
-A turn costs seven round trips to the database, each statement its own transaction.
+A turn costs two round trips to the database, each statement its own transaction: one takes the lock and replaces the
+row, one replaces the row and gives the lock back. That needs no reading, for whoever has replaced the row knows it:
+where nobody else has come by, that is still what stands there; where somebody has, nothing is replaced, and only then
+the row is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from rebalancer_pipelines.adapters.postgres.tables import VenueKeyRow
 from rebalancer_pipelines.adapters.venues.ccxt.counters import Counter, CounterLimit
@@ -33,7 +52,52 @@ from rebalancer_pipelines.domain.values import ZERO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _LOCK_NOT_AVAILABLE = "55P03"
-_VERSION = literal_column("xmin::text")
+_VERSION: ColumnElement[str] = literal_column("venue_key.xmin::text")
+
+_KEY = func.hashtextextended(bindparam("key"), 0)
+_PATIENCE = func.set_config("lock_timeout", bindparam("patience"), True)
+"""How long the statement that it stands in waits for any lock; the next one is free of it."""
+
+# CASE alone says what comes first.
+_LOCK = select(case((_PATIENCE != "", cast(func.pg_advisory_lock(_KEY), Text))))
+
+
+def _replacing(*conditions: ColumnElement[bool]) -> ReturningUpdate[str]:
+    """Replace the row where it still is what was read; returns its new version."""
+    waiting = select(_PATIENCE.label("patience")).subquery("waiting")
+    return (
+        update(VenueKeyRow)
+        .where(
+            VenueKeyRow.account_id == bindparam("of_account"),
+            _VERSION.is_not_distinct_from(bindparam("read_version")),
+            waiting.c.patience != "",
+            *conditions,
+        )
+        .values(
+            last_nonce=bindparam("new_nonce"),
+            rest_counter=bindparam("new_rest"),
+            rest_counted_at=bindparam("new_rest_counted_at"),
+            trading_counters=bindparam("new_trading"),
+        )
+        .returning(_VERSION.label("version"))
+    )
+
+
+def _after_locking() -> Select[Any]:
+    """Replace the row when the lock is had, which it is in any case: the whole statement reads from it."""
+    lock = _LOCK.cte("lock")
+    replaced = _replacing(exists(select(lock))).cte("replaced")
+    return select(select(replaced.c.version).scalar_subquery()).select_from(lock)
+
+
+_UNLOCKING = func.pg_advisory_unlock_all()
+"""All of them: nobody else holds a lock of the session while this connection is ours, nor do we hold another."""
+
+_LOCK_IF_FREE = select(func.pg_try_advisory_lock(_KEY))
+_UNLOCK = select(_UNLOCKING)
+_REPLACE = _replacing()
+_LOCK_AND_REPLACE = _after_locking()
+_REPLACE_AND_UNLOCK = select(select(_replacing().cte("replaced").c.version).scalar_subquery(), _UNLOCKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +149,11 @@ class KeyTurns:
         self._account_id = account_id
         self._rest = rest
         self._trading = trading
-        self._patience = patience
+        self._lock_key = f"venue key {account_id}"
+        self._patience = f"{max(1, patience // _MILLISECOND)}"
         self._time_waited = timedelta(0)
         self._has_waited_in_vain = False
+        self._last_known: _Counted | None = None
 
     @property
     def time_waited(self) -> timedelta:
@@ -101,14 +167,16 @@ class KeyTurns:
         Raises `TurnTooLateError` at once when that would be later than `until`.
         """
         while True:
-            with self._in_sequence() as connection:
-                wait, counted = self._take(connection, charge)
-                if not wait:
-                    try:
+            with self._connected() as connection:
+                taken: _Counted | None = None
+                try:
+                    wait, counted = self._take(connection, charge)
+                    if not wait:
+                        taken = counted
                         yield counted.last_nonce
-                    finally:
-                        self._fade_from_now_on(connection, charge, counted)
-                    return
+                        return
+                finally:
+                    self._end_turn(connection, charge, taken)
             # Others may go meanwhile: what they need may be free already.
             if until is not None and self._clock.now() + wait > until:
                 raise TurnTooLateError(wait)
@@ -130,7 +198,7 @@ class KeyTurns:
                 counted = replace(counted, trading={**counted.trading, market: Counter(self._trading.maximum, now)})
             return counted
 
-        with suppress(SQLAlchemyError), self._connected() as connection:
+        with suppress(VenueUnreachableError, SQLAlchemyError), self._connected() as connection:
             self._change(connection, full)
 
     def _take(self, connection: Connection, charge: Charge) -> tuple[timedelta, _Counted]:
@@ -158,55 +226,87 @@ class KeyTurns:
             return replace(counted, last_nonce=nonce, rest=rest.plus(charge.rest), trading=trading)
 
         try:
-            counted = self._change(connection, taken)
+            counted = self._change_in_sequence(connection, taken)
         except SQLAlchemyError as error:
             raise _unavailable(error) from error
         return wait, counted
 
-    def _fade_from_now_on(self, connection: Connection, charge: Charge, counted: _Counted) -> None:
-        """Let nothing fade of what was counted while the call was on its way.
+    def _end_turn(self, connection: Connection, charge: Charge, taken: _Counted | None) -> None:
+        """Let the next one go, and nothing fade of what was counted while the call was on its way.
 
         The venue counts a call when it arrives, and one call takes longer than another: counters that faded from the
         sending on would run ahead of the venue's. One that cannot be written is left as it is: it runs ahead by no
-        more than the call took.
+        more than the call took. What the call has brought must not be lost to a connection that broke.
         """
 
-        def now_on(counted: _Counted) -> _Counted:
+        def fade_from_now_on(counted: _Counted) -> _Counted:
             now = self._clock.now()
             trading = dict(counted.trading)
             if charge.market in trading:
                 trading[charge.market] = Counter(trading[charge.market].points, now)
             return replace(counted, rest=Counter(counted.rest.points, now), trading=trading)
 
+        if connection.invalidated:
+            return
         with suppress(SQLAlchemyError):
-            self._change(connection, now_on, counted)
+            try:
+                if taken is None:
+                    connection.execute(_UNLOCK)
+                elif self._replace(connection, _REPLACE_AND_UNLOCK, taken, fade_from_now_on(taken)) is None:
+                    self._change(connection, fade_from_now_on)
+            except BaseException:
+                # The end of the session is the end of all that it holds.
+                connection.invalidate()
+                raise
 
-    def _change(
-        self,
-        connection: Connection,
-        change: Callable[[_Counted], _Counted | None],
-        counted: _Counted | None = None,
-    ) -> _Counted:
-        """Replace the row, as it is now or as it was `counted`, by what `change` makes of it; None leaves it."""
+    def _change_in_sequence(self, connection: Connection, change: Callable[[_Counted], _Counted | None]) -> _Counted:
+        """Change the row when the lock is ours, or cannot be had in time."""
+        if self._has_waited_in_vain:
+            # Who holds it stands still, and may do so for hours: nobody is waited for twice.
+            self._has_waited_in_vain = not connection.execute(_LOCK_IF_FREE, {"key": self._lock_key}).scalar_one()
+            return self._change(connection, change)
+        known = self._last_known
+        wanted = change(known) if known is not None else None
+        try:
+            if known is None or wanted is None:
+                connection.execute(_LOCK, {"key": self._lock_key, "patience": self._patience})
+            elif (replaced := self._replace(connection, _LOCK_AND_REPLACE, known, wanted)) is not None:
+                return replaced
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            self._has_waited_in_vain = True
+        return self._change(connection, change)
+
+    def _change(self, connection: Connection, change: Callable[[_Counted], _Counted | None]) -> _Counted:
+        """Replace the row as it is now by what `change` makes of it; None leaves it. Returns how it stands then."""
         while True:
-            counted = counted or self._read(connection)
+            counted = self._read(connection)
             wanted = change(counted)
             if wanted is None:
                 return counted
-            version = connection.execute(
-                update(VenueKeyRow)
-                .where(VenueKeyRow.account_id == self._account_id, _VERSION.is_not_distinct_from(counted.version))
-                .values(
-                    last_nonce=wanted.last_nonce,
-                    rest_counter=wanted.rest.points,
-                    rest_counted_at=wanted.rest.counted_at,
-                    trading_counters=_written(wanted.trading),
-                )
-                .returning(_VERSION)
-            ).scalar_one_or_none()
-            if version is not None:
-                return replace(wanted, version=version)
-            counted = None
+            if (replaced := self._replace(connection, _REPLACE, counted, wanted)) is not None:
+                return replaced
+
+    def _replace(
+        self, connection: Connection, statement: Executable, counted: _Counted, wanted: _Counted
+    ) -> _Counted | None:
+        """Make the row as `wanted`; None where it was not any more as it was `counted`."""
+        version = connection.execute(
+            statement,
+            {
+                "of_account": self._account_id,
+                "key": self._lock_key,
+                "patience": self._patience,
+                "read_version": counted.version,
+                "new_nonce": wanted.last_nonce,
+                "new_rest": wanted.rest.points,
+                "new_rest_counted_at": wanted.rest.counted_at,
+                "new_trading": _written(wanted.trading),
+            },
+        ).scalar()
+        self._last_known = None if version is None else replace(wanted, version=version)
+        return self._last_known
 
     def _read(self, connection: Connection) -> _Counted:
         wanted = select(*VenueKeyRow.__table__.columns, _VERSION.label("version")).where(
@@ -225,56 +325,13 @@ class KeyTurns:
 
     @contextmanager
     def _connected(self) -> Generator[Connection]:
-        """Connect so that each statement is a transaction, and no lock is waited for longer than `patience`."""
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            _limit_waiting(connection, f"{max(1, self._patience // _MILLISECOND)}")
-            try:
-                yield connection
-            finally:
-                _end(connection, lambda: _limit_waiting(connection, "0"))
-
-    @contextmanager
-    def _in_sequence(self) -> Generator[Connection]:
-        """Hold the advisory lock of the key, if it is to be had in time."""
-        key = func.hashtextextended(f"venue key {self._account_id}", 0)
-        with ExitStack() as stack:
-            try:
-                connection = stack.enter_context(self._connected())
-                if self._lock(connection, key):
-                    stack.callback(_end, connection, lambda: connection.execute(select(func.pg_advisory_unlock(key))))
-            except SQLAlchemyError as error:
-                raise _unavailable(error) from error
-            yield connection
-
-    def _lock(self, connection: Connection, key: Any) -> bool:
-        if self._has_waited_in_vain:
-            # Who holds it stands still, and may do so for hours: nobody is waited for twice.
-            is_free = bool(connection.execute(select(func.pg_try_advisory_lock(key))).scalar_one())
-            self._has_waited_in_vain = not is_free
-            return is_free
+        """Connect so that each statement is a transaction."""
         try:
-            connection.execute(select(func.pg_advisory_lock(key)))
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            self._has_waited_in_vain = True
-            return False
-        return True
-
-
-def _end(connection: Connection, give_back: Callable[[], object]) -> None:
-    """Give something of the session back. What the call has brought must not be lost to a connection that broke."""
-    if connection.invalidated:
-        return
-    try:
-        give_back()
-    except SQLAlchemyError:
-        # The end of the session is the end of all that it holds.
-        connection.invalidate()
-
-
-def _limit_waiting(connection: Connection, milliseconds: str) -> None:
-    connection.execute(select(func.set_config("lock_timeout", milliseconds, False)))
+            connection = self._engine.connect()
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+        with connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def _trading_counters(stored: Mapping[str, Any]) -> dict[str, Counter]:
