@@ -121,6 +121,17 @@ def test_it_loads_nothing_and_may_load_nothing(marts: Marts, page: Callable[[], 
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
+def test_paper_is_white_and_shows_what_only_a_click_would(marts: Marts, page: Callable[[], Page]) -> None:
+    tell(marts, booked())
+    (style,) = re.findall(r"<style>(.*?)</style>", page().text, re.DOTALL)
+    assert set(re.findall(r"@media ([^{]*prefers-color-scheme[^{]*) \{", style)) == {
+        "screen and (prefers-color-scheme: dark)"
+    }
+    _, printed = style.split("@media print {")
+    assert "print-color-adjust: exact" in printed
+    assert "footer details::details-content { content-visibility: visible" in printed
+
+
 def test_what_people_wrote_stays_text(marts: Marts, page: Callable[[], Page]) -> None:
     owner = dict(zip(("portfolio_id", "portfolio_name"), marts.portfolio("core"), strict=True))
     tell(marts, booked(failed=[1]))
