@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from rebalancer_pipelines.adapters.report.words import counted
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.claims import claim_by_hand, open_claims
 from rebalancer_pipelines.application.documents import Document, history_document, moment
@@ -287,5 +288,5 @@ def _tick_line(tick: Document | None) -> str:
     if tick is None:
         return ""
     if tick["runs"]:
-        return f"{tick['runs']} runs"
+        return counted(tick["runs"], "run")
     return f"{tick['outcome']}: {tick['note']}" if tick["note"] else tick["outcome"]
