@@ -9,24 +9,18 @@ import dagster as dg
 
 from rebalancer_pipelines.adapters.analytics.project import AnalyticsProject
 from rebalancer_pipelines.adapters.settings import Settings
-from rebalancer_pipelines.orchestration.analytics import (
-    Marts,
-    analytics_after_rebalances,
-    analytics_assets,
-    analytics_daily,
-    analytics_job,
-)
+from rebalancer_pipelines.orchestration.analytics import Marts, analytics_assets, analytics_job
+from rebalancer_pipelines.orchestration.analytics_automations import analytics_after_rebalances, analytics_daily
 
 
 def build_analytics_definitions(marts: Marts, manifest: Path) -> dg.Definitions:
     """Everything that builds the marts, over the given resource and the dbt project's manifest."""
     assets = analytics_assets(manifest)
-    job = analytics_job(assets)
     return dg.Definitions(
         assets=[assets],
-        jobs=[job],
-        schedules=[analytics_daily(job)],
-        sensors=[analytics_after_rebalances(assets)],
+        jobs=[analytics_job(assets)],
+        schedules=[analytics_daily],
+        sensors=[analytics_after_rebalances],
         resources={"marts": marts},
         executor=dg.in_process_executor,
     )

@@ -163,6 +163,48 @@ select {{ columns }} from ever
 {% endmacro %}
 
 
+{# What joins `rebalances` to the days that are made anew: those that something has touched, or all of them. #}
+{% macro of_touched_days() -%}
+    {%- set touched_days = ref('int_days_touched') -%}
+    {% if is_incremental() -%}
+    inner join {{ touched_days }} as touched
+        on
+            touched.portfolio_id = rebalances.portfolio_id
+            and rebalances.executed_at >= touched.starts_at
+            and rebalances.executed_at < touched.ends_at
+    {%- endif %}
+{%- endmacro %}
+
+
+{# The CTE `days`: `days_summed`, which has a row per portfolio_id, day and `dimensions` of `rows`, with the spread of a
+   column of `rows` in milliseconds. #}
+{% macro days_with_spread(rows, milliseconds, dimensions) -%}
+{%- set keys = (['portfolio_id', 'day'] + dimensions) | join(', ') -%}
+days_spread as (
+
+    select
+        {{ keys }},
+        array_agg(value order by value)::text as spread_values,
+        array_agg(count order by value)::text as spread_counts
+    from (
+        select {{ keys }}, {{ to_three_digits(milliseconds) }} as value, count(*) as count
+        from {{ rows }}
+        group by {{ keys }}, value
+    ) as counted
+    group by {{ keys }}
+
+),
+
+days as (
+
+    select *
+    from days_summed
+    inner join days_spread using ({{ keys }})
+
+)
+{%- endmacro %}
+
+
 {# The CTE `name`: the rows of another one, those with the same keys made one. `signed`: its column `sign` says which
    are taken off; what nothing is left of goes. #}
 {% macro added_up(name, rows, keys, sums, spread, latest, signed=false) -%}

@@ -6,12 +6,12 @@ import time
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rebalancer_pipelines.adapters.analytics.documentation import write_documentation
 from rebalancer_pipelines.cli.launch import launch_analytics, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import errors, print_json, say
+from rebalancer_pipelines.cli.output import print_json, say
+from rebalancer_pipelines.cli.progress import waiting
 from rebalancer_pipelines.cli.session import open_session
 from rebalancer_pipelines.domain.errors import RebalancerError
 
@@ -26,7 +26,7 @@ def build(
 ) -> None:
     """Build the marts and test them; happens by itself while 'rebalancer up' runs."""
     started = time.monotonic()
-    with open_session(data_dir) as session, _progress("Building the marts", quiet=as_json):
+    with open_session(data_dir) as session, waiting("Building the marts", hidden=as_json):
         prepare_dagster(session)
         problem = launch_analytics(session, full=full)
     if problem is not None:
@@ -40,19 +40,9 @@ def build(
 @app.command("docs")
 def docs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Write the documentation of every table and column as one page, and say where it is."""
-    with open_session(data_dir) as session, _progress("Writing the documentation", quiet=as_json):
+    with open_session(data_dir) as session, waiting("Writing the documentation", hidden=as_json):
         page = write_documentation(session.services.database_url, session.data_dir)
     if as_json:
         print_json({"page": str(page)})
         return
     say(f"Open {page}")
-
-
-def _progress(what: str, *, quiet: bool) -> Progress:
-    """A line that shows that something happens, and for how long."""
-    bar = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=errors, transient=True,
-        disable=quiet or not errors.is_terminal,
-    )  # fmt: skip
-    bar.add_task(what, total=None)
-    return bar

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rebalancer_pipelines.application.portfolio_history.backfill import PRICES, VALUES, Backfill, backfill
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import errors, print_json, say
+from rebalancer_pipelines.cli.output import print_json, say
+from rebalancer_pipelines.cli.progress import counting_each
 from rebalancer_pipelines.cli.session import open_session
 from rebalancer_pipelines.domain.day_span import DaySpan, parse_day
 
@@ -25,18 +25,8 @@ def backfill_history(
 ) -> None:
     """Collect daily prices and value portfolios day by day; run again, it goes on or changes nothing."""
     span = DaySpan(parse_day(first_day, field="from"), parse_day(last_day, field="to"))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        open_session(data_dir) as session,
-        Progress(*columns, console=errors, transient=True, disable=as_json or not errors.is_terminal) as bar,
-    ):
-        tasks = {step: bar.add_task(step, total=None) for step in (PRICES, VALUES)}
-        found = backfill(
-            session.ports,
-            span,
-            portfolio,
-            progress=lambda step, done, total: bar.update(tasks[step], completed=done, total=total),
-        )
+    with open_session(data_dir) as session, counting_each(PRICES, VALUES, hidden=as_json) as progress:
+        found = backfill(session.ports, span, portfolio, progress=progress)
     if as_json:
         print_json(_document(span, found))
     else:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from rebalancer_pipelines.adapters.prices.bar_files import CsvFolder
 from rebalancer_pipelines.application.documents import Document, moment
-from rebalancer_pipelines.application.price_history import progress as steps
 from rebalancer_pipelines.application.price_history.collect import BarCollection, collect_bars
 from rebalancer_pipelines.application.price_history.files import import_bars
 from rebalancer_pipelines.application.price_history.gaps import known_gaps
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import errors, minute, print_json, print_table, say
+from rebalancer_pipelines.cli.output import minute, print_json, print_table, say
+from rebalancer_pipelines.cli.progress import counting
 from rebalancer_pipelines.cli.session import open_session
 from rebalancer_pipelines.domain.day_span import DaySpan, parse_day
 from rebalancer_pipelines.domain.price_bar import Timeframe, parse_timeframe
@@ -47,7 +45,7 @@ def collect(
     """
     span = DaySpan(parse_day(first, field="from"), parse_day(last, field="to"))
     length = parse_timeframe(timeframe)
-    with open_session(data_dir) as session, _shown("Collecting bars", hidden=as_json) as progress:
+    with open_session(data_dir) as session, counting("Collecting bars", hidden=as_json) as progress:
         collected = collect_bars(session.ports, span, length, progress=progress)
     if not collected.unread:
         collected.check_any()
@@ -73,7 +71,7 @@ def import_folder(
     Bars of the venue or the recording itself stand as they are.
     """
     length = None if timeframe is None else parse_timeframe(timeframe)
-    with open_session(data_dir) as session, _shown("Reading files", hidden=as_json) as progress:
+    with open_session(data_dir) as session, counting("Reading files", hidden=as_json) as progress:
         session.ports.bar_sources.of(prices)
         files = CsvFolder(folder, prices, length, session.ports.clock)
         stored = import_bars(session.ports, files, progress=progress)
@@ -95,14 +93,6 @@ def gaps(timeframe: BarLength = Timeframe.DAY.value, data_dir: DataDir = None, a
         _print_gaps(found)
     else:
         say(f"No bar of {length.value} is missing.")
-
-
-@contextmanager
-def _shown(what: str, *, hidden: bool) -> Generator[steps.Progress]:
-    """A progress bar for a block, for whoever looks at a terminal."""
-    with Progress(console=errors, transient=True, disable=hidden or not errors.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _collection_document(collected: BarCollection) -> Document:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from rebalancer_pipelines.adapters.settings import Settings, parse_days
 from rebalancer_pipelines.cli.launch import explained, prepare_dagster
 from rebalancer_pipelines.cli.options import AsJson, DataDir
-from rebalancer_pipelines.cli.output import errors, print_json, say
+from rebalancer_pipelines.cli.output import print_json, say
+from rebalancer_pipelines.cli.progress import counting
 from rebalancer_pipelines.cli.session import open_session
 
 
@@ -36,15 +36,14 @@ def prune(
         with (
             explained("prune its event log"),
             dg.DagsterInstance.get() as instance,
-            Progress(console=errors, transient=True, disable=as_json) as bar,
+            counting("Looking through old runs", hidden=as_json) as progress,
         ):
-            task = bar.add_task("Looking through old runs", total=None)
             pruned = prune_event_log(
                 instance,
                 older_than=retention,
                 now=datetime.now(UTC),
                 dry_run=dry_run,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=progress,
             )
     if as_json:
         print_json({**asdict(pruned), "older_than_days": retention // timedelta(days=1), "dry_run": dry_run})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from rebalancer_pipelines.adapters.report.words import counted
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.application.claims import claim_by_hand, open_claims
 from rebalancer_pipelines.application.documents import Document, history_document, moment
@@ -28,11 +29,12 @@ from rebalancer_pipelines.cli.session import Session, chosen_data_dir, open_sess
 from rebalancer_pipelines.cli.up import running_pid
 from rebalancer_pipelines.domain.errors import InvalidInputError, NotFoundError
 from rebalancer_pipelines.domain.values import parse_whole
+from rebalancer_pipelines.orchestration.instance import ANALYTICS_LOCATION, LOCATION
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from rebalancer_pipelines.orchestration.scheduler_state import Automation
+    from rebalancer_pipelines.orchestration.scheduler_state import Automation, Locations
 
 app = typer.Typer(help="What rebalances by itself: look at it, start and stop it.", no_args_is_help=True)
 
@@ -167,14 +169,14 @@ def config(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def _switch(names: Sequence[str], data_dir: DataDir, *, running: bool, as_json: bool) -> None:
     with open_session(data_dir) as session:
         settings = scheduler_settings(session.data_dir)
-        with _repository(session, settings) as (instance, repository):
+        with _locations(session, settings) as (instance, locations):
             from rebalancer_pipelines.orchestration import scheduler_state  # noqa: PLC0415 - it imports Dagster
 
             started = settings.starts_scheduler
-            automations = scheduler_state.read_automations(instance, repository, started=started)
+            automations = scheduler_state.read_automations(instance, locations, started=started)
             chosen = [_find(session, automations, name) for name in names] or [a for a in automations if a.rebalances]
             changed = scheduler_state.set_running(
-                instance, repository, [one.name for one in chosen], running=running, started=started
+                instance, locations, [one.name for one in chosen], running=running, started=started
             )
         is_up = running_pid(session.data_dir) is not None
     word = "running" if running else "stopped"
@@ -210,27 +212,35 @@ def _find(session: Session, automations: Sequence[Automation], name: str) -> Aut
 
 @contextmanager
 def _dagster(session: Session, settings: Settings) -> Generator[tuple[dg.DagsterInstance, list[Automation]]]:
-    with _repository(session, settings) as (instance, repository):
+    with _locations(session, settings) as (instance, locations):
         from rebalancer_pipelines.orchestration.scheduler_state import read_automations  # noqa: PLC0415
 
-        yield instance, read_automations(instance, repository, started=settings.starts_scheduler)
+        yield instance, read_automations(instance, locations, started=settings.starts_scheduler)
 
 
 @contextmanager
-def _repository(session: Session, settings: Settings) -> Generator[tuple[dg.DagsterInstance, dg.RepositoryDefinition]]:
-    """Dagster's instance, and everything that may run with the portfolios' schedules as they are stored now."""
+def _locations(session: Session, settings: Settings) -> Generator[tuple[dg.DagsterInstance, Locations]]:
+    """Dagster's instance, and everything that runs by itself, the portfolios' schedules as they are stored now."""
     prepare_dagster(session)
     # Dagster takes two seconds to import: only commands that look at it pay for that.
     import dagster as dg  # noqa: PLC0415
 
     from rebalancer_pipelines.definitions import build_definitions  # noqa: PLC0415
+    from rebalancer_pipelines.orchestration.analytics_automations import ANALYTICS_AUTOMATIONS  # noqa: PLC0415
     from rebalancer_pipelines.orchestration.resources import Rebalancer  # noqa: PLC0415
 
     with session.ports.transactions() as work:
         rhythms = work.claims.rhythms(settings.most_schedules)
     definitions = build_definitions(Rebalancer(database_url=dg.EnvVar("DATABASE_URL")), rhythms)
     with explained("read or store its state"), dg.DagsterInstance.get() as instance:
-        yield instance, definitions.get_repository_def()
+        repository = definitions.get_repository_def()
+        yield (
+            instance,
+            {
+                LOCATION: [*repository.schedule_defs, *repository.sensor_defs],
+                ANALYTICS_LOCATION: ANALYTICS_AUTOMATIONS,
+            },
+        )
 
 
 def _print_status(document: Document) -> None:
@@ -279,5 +289,5 @@ def _tick_line(tick: Document | None) -> str:
     if tick is None:
         return ""
     if tick["runs"]:
-        return f"{tick['runs']} runs"
+        return counted(tick["runs"], "run")
     return f"{tick['outcome']}: {tick['note']}" if tick["note"] else tick["outcome"]

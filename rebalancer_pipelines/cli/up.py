@@ -18,10 +18,8 @@ from rich.markup import escape
 from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.adapters.embedded.file_lock import FileLock
 from rebalancer_pipelines.adapters.embedded.free_port import LOOPBACK
-from rebalancer_pipelines.adapters.embedded.services import running_cache, running_database
-from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine, ping
+from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine
 from rebalancer_pipelines.adapters.prices.recorded_clock import change_speed
-from rebalancer_pipelines.adapters.redis.connection import answers
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.adapters.ui_guard.access_token import TOKEN_VARIABLE
 from rebalancer_pipelines.application.demo import demo_deposits, demo_portfolios_to_rebalance, seed_demo
@@ -29,10 +27,11 @@ from rebalancer_pipelines.application.recovery import recover_abandoned_accounts
 from rebalancer_pipelines.application.rehearsal.rehearse import rehearsal_progress
 from rebalancer_pipelines.application.trading_mode import mode_of
 from rebalancer_pipelines.cli.dagster_processes import DagsterProcesses
-from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster, send_waiting_runs
+from rebalancer_pipelines.cli.launch import close_dead_runs, launch_rebalance, prepare_dagster
 from rebalancer_pipelines.cli.notify import checked_notifier
 from rebalancer_pipelines.cli.options import AsJson, DataDir
 from rebalancer_pipelines.cli.output import console, errors, money, print_json, say
+from rebalancer_pipelines.cli.revival import keep_cache, revive_database
 from rebalancer_pipelines.cli.session import Session, chosen_data_dir, make_data_dir, open_session
 from rebalancer_pipelines.cli.trading import read_stops
 from rebalancer_pipelines.cli.ui_access import UiAccess, parse_ui_access
@@ -296,11 +295,11 @@ def _stay(session: Session, processes: DagsterProcesses, loaded: str | None) -> 
         try:
             stored = _schedules_mark(session)
         except DatabaseUnavailableError:
-            _revive_database(session)
+            revive_database(session)
             # Whoever loaded them meanwhile found none.
             loaded = None
             continue
-        keeps_cache = keeps_cache and _keep_cache(session, processes)
+        keeps_cache = keeps_cache and keep_cache(session, for_workers=bool(processes.workers))
         if stored != loaded:
             loaded = stored if _reload(processes) else loaded
 
@@ -318,34 +317,3 @@ def _reload(processes: DagsterProcesses) -> bool:
         errors.print(f"The portfolios' schedules are not shown yet: {error}", markup=False)
         return False
     return True
-
-
-def _keep_cache(session: Session, processes: DagsterProcesses) -> bool:
-    """Start our own Redis again when it was killed under us, and send again the runs that waited in it for a worker.
-
-    Returns whether it is to be looked after further: without one, everything but workers goes on.
-    """
-    url = session.services.redis_url
-    if url is None or not session.owns_cache:
-        return False
-    if answers(url):
-        return True
-    with running_cache(session.data_dir) as revived:
-        if revived != url:
-            if processes.workers:
-                raise RebalancerError("the embedded Redis, which the workers need, could not come back; start again")
-            return False
-    send_waiting_runs()
-    console.print("The embedded Redis had stopped; it runs again.")
-    return True
-
-
-def _revive_database(session: Session) -> None:
-    """Start our own database again when it was killed under us; it comes back at its port, so its URL stays good."""
-    if not session.owns_database:
-        raise RebalancerError("the database that DATABASE_URL names has gone away; start again once it is back")
-    with running_database(session.data_dir) as url:
-        if url != session.services.database_url:
-            raise RebalancerError("the embedded database had to move to another port; start again")
-        ping(url)
-    console.print("The embedded database had stopped; it runs again.")

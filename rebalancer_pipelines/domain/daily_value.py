@@ -32,9 +32,13 @@ class BuiltDay:
 
 @dataclass(frozen=True, slots=True)
 class ValueCurve:
-    """What one book was worth on each day that was built, in order; None where a close is missing."""
+    """What one book was worth on each day that was built, in order; None where a close is missing.
+
+    `among`: it is one of so many books of its basis and currency that have a value.
+    """
 
     portfolio: str
     basis: HistoryBasis
     valuation_currency: Currency
     days: tuple[tuple[date, Decimal | None], ...]
+    among: int

@@ -41,6 +41,15 @@ class Market:
     min_notional: Decimal
     status: MarketStatus = MarketStatus.ONLINE
 
+    def takes(self, quantity: Decimal, price: Decimal) -> bool:
+        """Whether an order of this size at this price reaches the venue's minimum."""
+        return quantity >= self.min_amount and EXACT.multiply(quantity, price) >= self.min_notional
+
+    @property
+    def minimum(self) -> str:
+        """The venue's minimum in words: what an order must reach in both currencies."""
+        return f"{plain(self.min_amount)} {self.base_currency} or {plain(self.min_notional)} {self.quote_currency}"
+
 
 @dataclass(frozen=True, slots=True)
 class PriceMark:

@@ -148,10 +148,7 @@ _CAUSES: dict[SkipReason, Callable[[Portfolio, Candidate], str]] = {
     SkipReason.BELOW_THRESHOLD: lambda p, _: (
         f"the order would be worth less than the threshold of {plain(p.policy.threshold)} {p.valuation_currency}"
     ),
-    SkipReason.BELOW_VENUE_MINIMUM: lambda _, c: (
-        f"the order would be below the venue's minimum of {plain(c.market.min_amount)} {c.currency} "
-        f"or {plain(c.market.min_notional)} {c.market.quote_currency}"
-    ),
+    SkipReason.BELOW_VENUE_MINIMUM: lambda _, c: f"the order would be below the venue's minimum of {c.market.minimum}",
     SkipReason.LOCKED: lambda _, __: "too little of it is free to sell, the rest is locked",
     SkipReason.NO_CASH: lambda p, _: (
         f"no free {p.valuation_currency} is left for it after larger drifts and the cash reserve"

@@ -1,7 +1,8 @@
-"""The marts as assets: one lineage with the rebalances, one job, and what builds them by itself.
+"""The marts as assets: one lineage with the rebalances, one job, and the condition on which they are built.
 
 Here: what Dagster is told of the dbt project and of every build. Not here: how it is built (`adapters.analytics`), what
-the models say (the dbt project). Only the code location `rebalancer_analytics` imports this: it loads dbt.
+the models say (the dbt project), what looks whether it is time (`analytics_automations`). Only the code location
+`rebalancer_analytics` imports this: it loads dbt.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +16,17 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from rebalancer_pipelines.adapters.analytics.build import Build, BuiltNode, build_marts
 from rebalancer_pipelines.adapters.settings import Settings
 from rebalancer_pipelines.domain.errors import RebalancerError
+from rebalancer_pipelines.orchestration.analytics_automations import (
+    ANALYTICS_GROUP,
+    ANALYTICS_JOB,
+    NO_RETRY_AND_AN_HOUR_AT_MOST,
+)
 from rebalancer_pipelines.orchestration.assets.step import OWNERS
 
-GROUP = "analytics"
 REBALANCES = dg.AssetKey("rebalance_history")
 DAYS = dg.AssetKey("daily_portfolio_value")
 
 _UNIQUE_ID = "dagster_dbt/unique_id"
-_LIMITS = {"dagster/max_retries": "0", "dagster/max_runtime": "3600"}
 
 
 def build_when_quiet() -> dg.AutomationCondition[dg.AssetKey]:
@@ -51,11 +55,11 @@ class MartTranslator(DagsterDbtTranslator):
         """A model's own name, under `analytics`; a source is the asset that writes it."""
         if dbt_resource_props["resource_type"] == "source":
             return super().get_asset_key(dbt_resource_props)
-        return dg.AssetKey([GROUP, dbt_resource_props["name"]])
+        return dg.AssetKey([ANALYTICS_GROUP, dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:  # noqa: ARG002 - the base class has it
         """One group for all."""
-        return GROUP
+        return ANALYTICS_GROUP
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002
         """As every asset of ours."""
@@ -143,33 +147,9 @@ def _verdict(check: dg.AssetCheckKey, node: BuiltNode) -> dg.AssetCheckResult:
 def analytics_job(assets: dg.AssetsDefinition) -> UnresolvedAssetJobDefinition:
     """The job that builds all marts."""
     return dg.define_asset_job(
-        "analytics_build",
+        ANALYTICS_JOB,
         selection=dg.AssetSelection.assets(assets),
         description="Builds the marts of what has changed, and tests them.",
         executor_def=dg.in_process_executor,
-        run_tags=_LIMITS,
-    )
-
-
-def analytics_daily(job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Once a day, whatever has happened."""
-    return dg.ScheduleDefinition(
-        name="analytics_daily",
-        job=job,
-        cron_schedule="41 0 * * *",
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Builds the marts every night, after the days have been valued.",
-    )
-
-
-def analytics_after_rebalances(assets: dg.AssetsDefinition) -> dg.AutomationConditionSensorDefinition:
-    """Looks every minute whether something waits to be built."""
-    return dg.AutomationConditionSensorDefinition(
-        "analytics_after_rebalances",
-        target=dg.AssetSelection.assets(assets),
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        run_tags=_LIMITS,
-        description="Builds the marts after rebalances and valued days: a minute after the last, an hour at most.",
+        run_tags=NO_RETRY_AND_AN_HOUR_AT_MOST,
     )

@@ -3,14 +3,14 @@
 Here: Dagster's stored states, ticks and heartbeats. Not here: due times, or what a person is told of it all.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
 import dagster as dg
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
@@ -20,14 +20,12 @@ from dagster._core.scheduler.instigation import (
     SensorInstigatorData,
 )
 
-from rebalancer_pipelines.orchestration.instance import LOCATION
 from rebalancer_pipelines.orchestration.jobs import rebalance_batch
 from rebalancer_pipelines.orchestration.schedules import PORTFOLIO_ID_TAG
 
-_REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), "__repository__")
-"""States are found by the names of location and repository; where a code server listens is no part of them."""
-
-_Definition = dg.ScheduleDefinition | dg.SensorDefinition
+Definition = dg.ScheduleDefinition | dg.SensorDefinition
+Locations = Mapping[str, Collection[Definition]]
+"""The schedules and sensors of each code location."""
 
 
 class AutomationKind(StrEnum):
@@ -64,54 +62,55 @@ class Automation:
     last_tick: Tick | None
 
 
-def read_automations(
-    instance: dg.DagsterInstance, repository: dg.RepositoryDefinition, *, started: bool
-) -> list[Automation]:
+def read_automations(instance: dg.DagsterInstance, locations: Locations, *, started: bool) -> list[Automation]:
     """All of them: those that rebalance first, then by name.
 
     `started`: whether those that rebalance run from the first start on, until somebody stops them.
     """
-    states = stored_states(instance)
-    ticks = _last_ticks(instance, [each.name for each in _definitions(repository)])
-    found = [
-        Automation(
-            name=each.name,
-            kind=_kind(each),
-            rhythm=_rhythm(each),
-            rebalances=_rebalances(each),
-            portfolio_id=_portfolio_id(each),
-            is_running=is_running(states.get(each.name), by_default=_by_default(each, started=started)),
-            last_tick=ticks.get(each.name),
-        )
-        for each in _definitions(repository)
-    ]
+    found: list[Automation] = []
+    for location, definitions in locations.items():
+        states = stored_states(instance, location)
+        ticks = _last_ticks(instance, location, [each.name for each in definitions])
+        found += [
+            Automation(
+                name=each.name,
+                kind=_kind(each),
+                rhythm=_rhythm(each),
+                rebalances=_rebalances(each),
+                portfolio_id=_portfolio_id(each),
+                is_running=is_running(states.get(each.name), by_default=_by_default(each, started=started)),
+                last_tick=ticks.get(each.name),
+            )
+            for each in definitions
+        ]
     return sorted(found, key=lambda one: (not one.rebalances, one.kind, one.name))
 
 
 def set_running(
     instance: dg.DagsterInstance,
-    repository: dg.RepositoryDefinition,
+    locations: Locations,
     names: Collection[str],
     *,
     running: bool,
     started: bool,
 ) -> list[str]:
     """Start or stop the named ones, as a click in the UI does; returns those whose state has changed."""
-    states = stored_states(instance)
     changed: list[str] = []
-    for each in _definitions(repository):
-        state = states.get(each.name)
-        by_default = _by_default(each, started=started)
-        if each.name not in names or is_running(state, by_default=by_default) is running:
-            continue
-        _store(instance, each, state, running=running)
-        changed.append(each.name)
+    for location, definitions in locations.items():
+        states = stored_states(instance, location)
+        for each in definitions:
+            state = states.get(each.name)
+            by_default = _by_default(each, started=started)
+            if each.name not in names or is_running(state, by_default=by_default) is running:
+                continue
+            _store(instance, _origin(location, each.name), each, state, running=running)
+            changed.append(each.name)
     return changed
 
 
-def stored_states(instance: dg.DagsterInstance) -> Mapping[str, InstigatorState]:
-    """What was stored of ours, by name; of one that nobody has started or stopped there may be nothing."""
-    stored = instance.all_instigator_state(repository_selector_id=_REPOSITORY.get_selector_id())
+def stored_states(instance: dg.DagsterInstance, location: str) -> Mapping[str, InstigatorState]:
+    """What was stored of a code location, by name; of one that nobody has started or stopped there may be nothing."""
+    stored = instance.all_instigator_state(repository_selector_id=_repository(location).get_selector_id())
     return {state.instigator_name: state for state in stored}
 
 
@@ -122,7 +121,23 @@ def is_running(state: InstigatorState | None, *, by_default: bool) -> bool:
     return state.status is InstigatorStatus.RUNNING
 
 
-def _store(instance: dg.DagsterInstance, each: _Definition, state: InstigatorState | None, *, running: bool) -> None:
+def _repository(location: str) -> RemoteRepositoryOrigin:
+    """States are found by the names of location and repository; where a code server listens is no part of them."""
+    return RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
+
+
+def _origin(location: str, name: str) -> RemoteInstigatorOrigin:
+    return _repository(location).get_instigator_origin(name)
+
+
+def _store(
+    instance: dg.DagsterInstance,
+    origin: RemoteInstigatorOrigin,
+    each: Definition,
+    state: InstigatorState | None,
+    *,
+    running: bool,
+) -> None:
     now = datetime.now(UTC).timestamp()
     if isinstance(each, dg.ScheduleDefinition):
         kind = InstigatorType.SCHEDULE
@@ -135,46 +150,40 @@ def _store(instance: dg.DagsterInstance, each: _Definition, state: InstigatorSta
         data = data.with_sensor_start_timestamp(now) if running else data
     status = InstigatorStatus.RUNNING if running else InstigatorStatus.STOPPED
     if state is None:
-        origin = _REPOSITORY.get_instigator_origin(each.name)
         instance.add_instigator_state(InstigatorState(origin, kind, status, data))
     else:
         instance.update_instigator_state(state.with_status(status).with_data(data))
 
 
-def _definitions(repository: dg.RepositoryDefinition) -> Iterator[_Definition]:
-    yield from repository.schedule_defs
-    yield from repository.sensor_defs
-
-
-def _kind(each: _Definition) -> AutomationKind:
+def _kind(each: Definition) -> AutomationKind:
     return AutomationKind.SCHEDULE if isinstance(each, dg.ScheduleDefinition) else AutomationKind.SENSOR
 
 
-def _rhythm(each: _Definition) -> str:
+def _rhythm(each: Definition) -> str:
     if isinstance(each, dg.ScheduleDefinition):
         return f"{each.cron_schedule} {each.execution_timezone or 'UTC'}"
     return f"every {each.minimum_interval_seconds} s"
 
 
-def _portfolio_id(each: _Definition) -> UUID | None:
+def _portfolio_id(each: Definition) -> UUID | None:
     text = each.tags.get(PORTFOLIO_ID_TAG)
     return UUID(text) if text else None
 
 
-def _rebalances(each: _Definition) -> bool:
+def _rebalances(each: Definition) -> bool:
     if isinstance(each, dg.ScheduleDefinition):
         return PORTFOLIO_ID_TAG in each.tags
     return any(target.job_name == rebalance_batch.name for target in each.targets)
 
 
-def _by_default(each: _Definition, *, started: bool) -> bool:
+def _by_default(each: Definition, *, started: bool) -> bool:
     if _rebalances(each):
         return started
     return each.default_status in {dg.DefaultScheduleStatus.RUNNING, dg.DefaultSensorStatus.RUNNING}
 
 
-def _last_ticks(instance: dg.DagsterInstance, names: Collection[str]) -> dict[str, Tick]:
-    selectors = {_REPOSITORY.get_instigator_origin(name).get_selector().get_id(): name for name in names}
+def _last_ticks(instance: dg.DagsterInstance, location: str, names: Collection[str]) -> dict[str, Tick]:
+    selectors = {_origin(location, name).get_selector().get_id(): name for name in names}
     storage = instance.schedule_storage
     if storage is None:
         return {}

@@ -45,12 +45,17 @@ def partition_changes(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps the portfolio partitions equal to the table of portfolios.",
 )
-def portfolio_partitions(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) -> dg.SensorResult:
+def portfolio_partitions(
+    context: dg.SensorEvaluationContext, rebalancer: Rebalancer
+) -> dg.SensorResult | dg.SkipReason:
     """Add new portfolios, remove deleted ones."""
     with rebalancer.ports() as ports, ports.transactions() as work:
         stored = [portfolio.name for portfolio in work.portfolios.all()]
     known = context.instance.get_dynamic_partitions(PORTFOLIOS.name or "")
-    return dg.SensorResult(dynamic_partitions_requests=partition_changes(stored, known))
+    changes = partition_changes(stored, known)
+    if not changes:
+        return dg.SkipReason("no portfolio has come or gone")
+    return dg.SensorResult(dynamic_partitions_requests=changes)
 
 
 @dg.sensor(
@@ -84,13 +89,17 @@ def due_portfolios(context: dg.SensorEvaluationContext, rebalancer: Rebalancer) 
         check_clock(ports)
         requests = unfinished_batches(context.instance, ports)
         if not is_time(settings.check_cron, context.cursor, now):
-            return dg.SensorResult(requests, cursor=context.cursor or now.isoformat())
+            return _found(requests, context.cursor or now.isoformat())
         served, withheld = served_portfolios(context.instance, context.repository_def)
         while (batch := claim_due(ports, look_ahead=LOOK_AHEAD, served=served, withheld=withheld)) is not None:
             requests.append(batch_run(batch))
             if len(requests) >= MOST_BATCHES:
                 return dg.SensorResult(requests, cursor=context.cursor)
-    return dg.SensorResult(requests, cursor=now.isoformat())
+    return _found(requests, now.isoformat())
+
+
+def _found(requests: list[dg.RunRequest], cursor: str) -> dg.SensorResult:
+    return dg.SensorResult(requests, cursor=cursor, skip_reason=None if requests else "nothing is due")
 
 
 @dg.sensor(

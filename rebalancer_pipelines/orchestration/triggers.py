@@ -13,6 +13,7 @@ from cronsim import CronSim
 from rebalancer_pipelines.application.ports import Ports
 from rebalancer_pipelines.domain.claim import ClaimedBatch
 from rebalancer_pipelines.orchestration.batch import BATCH_TAG
+from rebalancer_pipelines.orchestration.instance import LOCATION
 from rebalancer_pipelines.orchestration.scheduler_state import is_running, stored_states
 from rebalancer_pipelines.orchestration.schedules import PORTFOLIO_ID_TAG
 
@@ -86,7 +87,7 @@ def served_portfolios(
     """Portfolios whose own schedule runs, and those whose schedule somebody has stopped."""
     if repository is None:
         return set(), set()
-    stored = stored_states(instance)
+    stored = stored_states(instance, LOCATION)
     served: set[UUID] = set()
     withheld: set[UUID] = set()
     for schedule in repository.schedule_defs:

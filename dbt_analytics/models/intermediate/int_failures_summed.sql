@@ -1,4 +1,3 @@
-{%- set touched_days = ref('int_days_touched') -%}
 {{ config(
     incremental_strategy='replace_periods',
     post_hook="{{ analyze_when_new() }}",
@@ -20,13 +19,7 @@ with days as (
         max(rebalances.executed_at) as last_at,
         (array_agg(error.message order by rebalances.executed_at desc, error.message))[1] as last_message
     from {{ ref('int_rebalances_labelled') }} as rebalances
-    {% if is_incremental() -%}
-    inner join {{ touched_days }} as touched
-        on
-            touched.portfolio_id = rebalances.portfolio_id
-            and rebalances.executed_at >= touched.starts_at
-            and rebalances.executed_at < touched.ends_at
-    {% endif -%}
+    {{ of_touched_days() }}
     cross join lateral jsonb_to_recordset(rebalances.errors) as error (code text, message text)
     group by rebalances.portfolio_id, rebalances.day, rebalances.run_mode, error.code
 

@@ -1,4 +1,3 @@
-{%- set touched_days = ref('int_days_touched') -%}
 {{ config(
     incremental_strategy='replace_periods',
     post_hook="{{ analyze_when_new() }}",
@@ -33,13 +32,7 @@ with touched_fills as (
         case when fills.liquidity_side = 'maker' then fills.notional else 0 end as maker_notional,
         greatest(0, round(extract(epoch from fills.executed_at - orders.decided_at) * 1000))::bigint as waited_ms
     from {{ ref('int_rebalances_labelled') }} as rebalances
-    {% if is_incremental() -%}
-    inner join {{ touched_days }} as touched
-        on
-            touched.portfolio_id = rebalances.portfolio_id
-            and rebalances.executed_at >= touched.starts_at
-            and rebalances.executed_at < touched.ends_at
-    {% endif -%}
+    {{ of_touched_days() }}
     inner join {{ ref('stg_order_intents') }} as orders on orders.rebalance_id = rebalances.rebalance_id
     inner join {{ ref('stg_fills') }} as fills on fills.order_id = orders.order_id
 
@@ -68,39 +61,7 @@ days_summed as (
 
 ),
 
-days_spread as (
-
-    select
-        portfolio_id,
-        day,
-        run_mode,
-        symbol,
-        side,
-        array_agg(value order by value)::text as spread_values,
-        array_agg(count order by value)::text as spread_counts
-    from (
-        select
-            portfolio_id,
-            day,
-            run_mode,
-            symbol,
-            side,
-            {{ to_three_digits('waited_ms') }} as value,
-            count(*) as count
-        from touched_fills
-        group by portfolio_id, day, run_mode, symbol, side, value
-    ) as counted
-    group by portfolio_id, day, run_mode, symbol, side
-
-),
-
-days as (
-
-    select *
-    from days_summed
-    inner join days_spread using (portfolio_id, day, run_mode, symbol, side)
-
-),
+{{ days_with_spread('touched_fills', 'waited_ms', dimensions=['run_mode', 'symbol', 'side']) }},
 
 {{ sums_of_periods(
     'days',

@@ -1,4 +1,3 @@
-{%- set touched_days = ref('int_days_touched') -%}
 {{ config(
     incremental_strategy='replace_periods',
     post_hook="{{ analyze_when_new() }}",
@@ -13,13 +12,7 @@ with touched_rebalances as (
 
     select rebalances.*
     from {{ ref('int_rebalances_labelled') }} as rebalances
-    {% if is_incremental() -%}
-    inner join {{ touched_days }} as touched
-        on
-            touched.portfolio_id = rebalances.portfolio_id
-            and rebalances.executed_at >= touched.starts_at
-            and rebalances.executed_at < touched.ends_at
-    {%- endif %}
+    {{ of_touched_days() }}
 
 ),
 
@@ -45,37 +38,7 @@ days_summed as (
 
 ),
 
-days_spread as (
-
-    select
-        portfolio_id,
-        day,
-        run_mode,
-        valuation_currency,
-        array_agg(value order by value)::text as spread_values,
-        array_agg(count order by value)::text as spread_counts
-    from (
-        select
-            portfolio_id,
-            day,
-            run_mode,
-            valuation_currency,
-            {{ to_three_digits('duration_ms') }} as value,
-            count(*) as count
-        from touched_rebalances
-        group by portfolio_id, day, run_mode, valuation_currency, value
-    ) as counted
-    group by portfolio_id, day, run_mode, valuation_currency
-
-),
-
-days as (
-
-    select *
-    from days_summed
-    inner join days_spread using (portfolio_id, day, run_mode, valuation_currency)
-
-),
+{{ days_with_spread('touched_rebalances', 'duration_ms', dimensions=['run_mode', 'valuation_currency']) }},
 
 {{ sums_of_periods(
     'days',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -61,11 +62,21 @@ class Guard:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         left = self._login.good_for(request) if self._login else None
+        if self._login is None or left is None:
+            await self._app(request.scope, receive, send)
+            return
         try:
-            async with asyncio.timeout(left.total_seconds() if left else None):
-                await self._app(request.scope, receive, send)
+            async with asyncio.timeout(left.total_seconds()) as end:
+                with self._login.telling_of_log_out(request, partial(_bring_forward, end)):
+                    await self._app(request.scope, receive, send)
         except TimeoutError:
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "the session is over"})
+
+
+def _bring_forward(end: asyncio.Timeout) -> None:
+    """Let it be over now; one that has just expired by itself takes no other time."""
+    if not end.expired():
+        end.reschedule(asyncio.get_running_loop().time())
 
 
 def _harden(message: Message) -> None:

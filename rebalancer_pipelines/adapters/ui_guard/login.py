@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from urllib.parse import parse_qs
 
@@ -43,8 +45,15 @@ class Login:
         """How long an open connection may go on, or None for as long as it likes: it showed the token itself."""
         return self._session_left(request)
 
+    def telling_of_log_out(self, request: HTTPConnection, tell: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `tell` when the session of an open connection is logged out meanwhile."""
+        return self._sessions.telling_of_end(self._session(request), tell)
+
     def _session_left(self, request: HTTPConnection) -> timedelta | None:
-        return self._sessions.left(request.cookies.get(self._cookie, ""))
+        return self._sessions.left(self._session(request))
+
+    def _session(self, request: HTTPConnection) -> str:
+        return request.cookies.get(self._cookie, "")
 
     def _checked_header(self, request: HTTPConnection) -> Response | None:
         kind, _, given = request.headers.get("authorization", "").partition(" ")
@@ -95,7 +104,7 @@ class Login:
         return answer
 
     def _log_out(self, request: Request) -> Response:
-        self._sessions.end(request.cookies.get(self._cookie, ""))
+        self._sessions.end(self._session(request))
         answer = RedirectResponse(LOGIN, 303)
         answer.delete_cookie(self._cookie, secure=came_over_tls(request), httponly=True, samesite="strict")
         return answer

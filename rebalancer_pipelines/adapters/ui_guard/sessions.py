@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from rebalancer_pipelines.application.ports import Clock
@@ -21,6 +23,7 @@ class Sessions:
         self._lifetime = lifetime
         self._key = secrets.token_bytes(32)
         self._ended: dict[str, datetime] = {}
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
 
     def open(self) -> str:
         """A new session's value, for a cookie."""
@@ -38,13 +41,33 @@ class Sessions:
         return left if left > timedelta() and name not in self._ended else None
 
     def end(self, value: str) -> None:
-        """Forget a session for good; a value that is none is ignored."""
+        """Forget a session for good and tell who listens for that; a value that is none is ignored."""
         left = self.left(value)
         if left is None:
             return
         now = self._clock.now()
         self._ended = {name: expires for name, expires in self._ended.items() if expires > now}
-        self._ended[value.partition(".")[0]] = now + left
+        name = _name(value)
+        self._ended[name] = now + left
+        for tell in tuple(self._listeners.get(name, ())):
+            tell()
+
+    @contextmanager
+    def telling_of_end(self, value: str, tell: Callable[[], None]) -> Generator[None]:
+        """Call `tell` when the session is ended meanwhile; that it expires can be known before, from `left`."""
+        name = _name(value)
+        listeners = self._listeners.setdefault(name, [])
+        listeners.append(tell)
+        try:
+            yield
+        finally:
+            listeners.remove(tell)
+            if not listeners:
+                del self._listeners[name]
 
     def _signature(self, content: str) -> str:
         return hmac.new(self._key, content.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _name(value: str) -> str:
+    return value.partition(".")[0]

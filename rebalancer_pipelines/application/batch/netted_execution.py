@@ -208,7 +208,7 @@ class NettedExecution:
         market = self._markets[symbol]
         quantity = exact_sum(riders.values())
         orders = [self._orders[key] for key in riders]
-        if quantity < market.min_amount or EXACT.multiply(quantity, orders[0].price) < market.min_notional:
+        if not market.takes(quantity, orders[0].price):
             return None
         # They rest on the same price, so these are equal; the strictest counts if they are not.
         strictest = min if orders[0].side is OrderSide.BUY else max

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 from rebalancer_pipelines.application.batch.attempt import Attempt
@@ -16,7 +15,7 @@ from rebalancer_pipelines.application.books import claim_for_sole_portfolio, por
 from rebalancer_pipelines.application.documents import plan_document
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.application.rebalance.propose import check_sound, intent
-from rebalancer_pipelines.application.rebalance.risk_limits import portfolio_within_limits
+from rebalancer_pipelines.application.rebalance.risk_limits import portfolio_within_limits, sent_within_a_day
 from rebalancer_pipelines.application.rebalance.value_portfolio import check_drawdown, check_worth, peak_of, weigh
 from rebalancer_pipelines.application.reconcile import Reconciliation, check_books, check_unallocated
 from rebalancer_pipelines.domain import risk
@@ -27,8 +26,6 @@ from rebalancer_pipelines.domain.portfolio import Account, Portfolio
 from rebalancer_pipelines.domain.rebalance import Lease, PlannedRebalance
 from rebalancer_pipelines.domain.valuation import required_symbols, value_holdings
 from rebalancer_pipelines.domain.values import EXACT, Currency, exact_sum
-
-_DAY = timedelta(days=1)
 
 
 class AccountPlanner:
@@ -148,6 +145,5 @@ class AccountPlanner:
     def _sent(self, work: UnitOfWork, currency: Currency) -> Decimal:
         """What the account has traded within a day, with what the plans before this one are going to."""
         if currency not in self._sent_today:
-            since = self._ports.clock.now() - _DAY
-            self._sent_today[currency] = work.orders.notional_sent(self._account.id, currency, since)
+            self._sent_today[currency] = sent_within_a_day(self._ports, work, self._account, currency)
         return self._sent_today[currency]

@@ -114,8 +114,7 @@ class OrderRun:
         if denial is None and fitting is None:
             denial = DeniedError(
                 DenialReason.DUST_SKIPPED,
-                "the sells before it brought too little to pay for it above the venue's minimum of "
-                f"{market.min_amount} {market.base_currency} or {market.min_notional} {market.quote_currency}",
+                f"the sells before it brought too little to pay for it above the venue's minimum of {market.minimum}",
             )
         if denial is not None or fitting is None:
             self._end(self._give_up(order, OrderState.DENIED, str(denial)))

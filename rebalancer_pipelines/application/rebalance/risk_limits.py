@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 from rebalancer_pipelines.application.ports import Ports, UnitOfWork
 from rebalancer_pipelines.domain import risk
@@ -12,6 +13,7 @@ from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import FeeSchedule
 from rebalancer_pipelines.domain.plan import RebalancePlan
 from rebalancer_pipelines.domain.portfolio import Account, Portfolio
+from rebalancer_pipelines.domain.values import Currency
 
 _DAY = timedelta(days=1)
 
@@ -32,6 +34,11 @@ def denials_of_plan(
     confirmed: Collection[DenialReason] = (),
 ) -> Sequence[DeniedError]:
     """Every limit of the account that a live run of the plan would break, those confirmed aside."""
-    sent_today = work.orders.notional_sent(account.id, plan.valuation_currency, ports.clock.now() - _DAY)
-    denials = risk.plan_denials(plan, account.settings, fees, sent_today=sent_today)
+    sent = sent_within_a_day(ports, work, account, plan.valuation_currency)
+    denials = risk.plan_denials(plan, account.settings, fees, sent_today=sent)
     return [denial for denial in denials if denial.reason not in confirmed]
+
+
+def sent_within_a_day(ports: Ports, work: UnitOfWork, account: Account, currency: Currency) -> Decimal:
+    """What the account's live orders of the last 24 hours come to, in one quote currency."""
+    return work.orders.notional_sent(account.id, currency, ports.clock.now() - _DAY)

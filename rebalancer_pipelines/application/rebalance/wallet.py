@@ -64,7 +64,7 @@ class Wallet:
         if self._outlay(quantity, order.price) > cash:
             left = max(EXACT.subtract(cash, self._reserve), ZERO)
             quantity = floor_to(EXACT.divide(left, EXACT.multiply(order.price, self._with_fee)), market.size_increment)
-            if quantity < market.min_amount or EXACT.multiply(quantity, order.price) < market.min_notional:
+            if not market.takes(quantity, order.price):
                 return None
         dearest = floor_to(EXACT.divide(cash, EXACT.multiply(quantity, self._with_fee)), market.price_increment)
         return replace(order, quantity=quantity, limit_price=max(order.price, min(order.limit_price, dearest)))

@@ -8,6 +8,7 @@ from datetime import date
 
 import dagster as dg
 
+from rebalancer_pipelines.adapters.report.charts.standalone import MOST_CURVES
 from rebalancer_pipelines.application.portfolio_history.build import (
     build_days,
     chosen_portfolios,
@@ -19,7 +20,7 @@ from rebalancer_pipelines.orchestration import checks
 from rebalancer_pipelines.orchestration.assets.day_asset import day_asset
 from rebalancer_pipelines.orchestration.assets.price_history import daily_bars
 from rebalancer_pipelines.orchestration.assets.rebalance import rebalance_history
-from rebalancer_pipelines.orchestration.charts import MOST_CURVES, value_charts
+from rebalancer_pipelines.orchestration.charts import value_charts
 from rebalancer_pipelines.orchestration.metadata import built_day_metadata
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 

@@ -15,6 +15,7 @@ from rebalancer_pipelines.adapters.analytics.project import AnalyticsProject
 from rebalancer_pipelines.analytics_definitions import build_analytics_definitions
 from rebalancer_pipelines.definitions import build_definitions
 from rebalancer_pipelines.orchestration.analytics import DAYS, REBALANCES, Marts
+from rebalancer_pipelines.orchestration.analytics_automations import ANALYTICS_AUTOMATIONS
 from rebalancer_pipelines.orchestration.partitions import PORTFOLIOS
 from rebalancer_pipelines.orchestration.resources import Rebalancer
 from tests.support.written_history import WrittenHistory, noon
@@ -47,6 +48,11 @@ def test_the_location_of_rebalances_loads_no_dbt() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert loaded.stdout == "[]\n"
+
+
+def test_everything_of_it_that_runs_by_itself_is_known_without_loading_dbt(analytics: dg.Definitions) -> None:
+    repository = analytics.get_repository_def()
+    assert {*repository.schedule_defs, *repository.sensor_defs} == {*ANALYTICS_AUTOMATIONS}
 
 
 def test_the_marts_hang_under_the_rebalances(analytics: dg.Definitions) -> None:

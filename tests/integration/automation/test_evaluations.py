@@ -199,6 +199,7 @@ def test_a_run_of_a_batch_that_is_answered_has_nothing_to_do(
     (request,) = told.run_requests
     assert [installation.run(request).success for _ in range(2)] == [True, True]
     assert len(stored.history("core")) == 1
+    assert installation.sense("due_portfolios").skip_message == "nothing is due"
 
 
 @pytest.mark.parametrize("evaluated", ["due_portfolios", "drifted_portfolios", "rebalance_core"])

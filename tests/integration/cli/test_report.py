@@ -52,6 +52,13 @@ class Page(HTMLParser):
         assert found is not None, identity
         return ElementTree.fromstring(found[0])
 
+    def numbers(self, identity: str, column: int) -> list[float]:
+        """A column of the numbers behind a figure."""
+        _, _, figure = self.text.partition(f'<figure id="{identity}"')
+        table = figure.partition("<tbody>")[2].partition("</tbody>")[0]
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", table)]
+        return [float(re.sub(r"[^0-9.-]", "", row[column].replace("−", "-"))) for row in rows]
+
     def notes(self) -> list[str]:
         return re.findall(r'<p class="note">(.*?)</p>', self.text)
 
@@ -121,6 +128,17 @@ def test_it_loads_nothing_and_may_load_nothing(marts: Marts, page: Callable[[], 
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
+def test_paper_is_white_and_shows_what_only_a_click_would(marts: Marts, page: Callable[[], Page]) -> None:
+    tell(marts, booked())
+    (style,) = re.findall(r"<style>(.*?)</style>", page().text, re.DOTALL)
+    assert set(re.findall(r"@media ([^{]*prefers-color-scheme[^{]*) \{", style)) == {
+        "screen and (prefers-color-scheme: dark)"
+    }
+    _, printed = style.split("@media print {")
+    assert "print-color-adjust: exact" in printed
+    assert "footer details::details-content { content-visibility: visible" in printed
+
+
 def test_what_people_wrote_stays_text(marts: Marts, page: Callable[[], Page]) -> None:
     owner = dict(zip(("portfolio_id", "portfolio_name"), marts.portfolio("core"), strict=True))
     tell(marts, booked(failed=[1]))
@@ -186,6 +204,49 @@ def test_behind_each_chart_stand_its_numbers(marts: Marts, page: Callable[[], Pa
     assert [table.count("<tr data-x=") for table in tables] == [12, 12, 12, 4, 4, 4, 12]
     assert 'data-x="0.0000"' in tables[0]
     assert 'data-x="1.0000"' in tables[0]
+
+
+def test_what_is_drawn_is_what_the_numbers_say(marts: Marts, page: Callable[[], Page]) -> None:
+    tell(marts, rehearsed(failed=[2]))
+    found = page()
+    for figure, class_, column in (
+        ("value", "own line", 1),
+        ("value", "held line", 2),
+        ("drawdown", "loss line", 1),
+        ("drawdown", "held line", 2),
+        ("fees", "cost line", 1),
+    ):
+        (path,) = [one for one in found.drawing(f"rehearsed-{figure}").iter() if one.get("class") == class_]
+        heights = [-float(point.split(",")[1]) for point in path.get("d", "").strip("M").split("L")]
+        assert in_proportion(heights, found.numbers(f"rehearsed-{figure}", column)), (figure, class_)
+    for figure, class_, column in (
+        ("traded", "bought column", 1),
+        ("traded", "sold column", 2),
+        ("success", "done column", 1),
+        ("success", "failed column", 2),
+    ):
+        columns = [one for one in found.drawing(f"rehearsed-{figure}").iter() if one.get("class") == class_]
+        drawn = [number for number in found.numbers(f"rehearsed-{figure}", column) if number]
+        assert len(columns) == len(drawn) > 0, (figure, class_)
+    for class_, column in (("ring", 1), ("reached", 2)):
+        ends = [one for one in found.drawing("rehearsed-drift").iter() if one.get("class") == class_]
+        told = found.numbers("rehearsed-drift", column)
+        assert in_proportion([-float(end.get("cy", "nan")) for end in ends], told[-len(ends) :]), class_
+    for column, share in ((1, 50), (2, 30), (3, 20)):
+        assert abs(found.numbers("rehearsed-weights", column)[0] - share) < 1
+
+
+def in_proportion(heights: list[float], numbers: list[float]) -> bool:
+    """Whether heights are numbers on some scale, to the tenth of a pixel in which they are written."""
+    assert len(heights) == len(numbers) > 1
+    low, high = numbers.index(min(numbers)), numbers.index(max(numbers))
+    if numbers[low] == numbers[high]:
+        return len(set(heights)) == 1
+    scale = (heights[high] - heights[low]) / (numbers[high] - numbers[low])
+    off = (
+        heights[low] + (number - numbers[low]) * scale - height for height, number in zip(heights, numbers, strict=True)
+    )
+    return scale > 0 and all(abs(distance) < 0.25 + 0.01 * scale for distance in off)
 
 
 def test_dry_runs_are_listed_apart_and_in_no_chart(marts: Marts, page: Callable[[], Page]) -> None:

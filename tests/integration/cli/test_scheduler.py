@@ -6,7 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dagster as dg
 import pytest
+from dagster._core.scheduler.instigation import InstigatorStatus
 
 from rebalancer_pipelines.application.claims import claim_by_hand
 from rebalancer_pipelines.application.ports import Ports
@@ -25,6 +27,8 @@ HOUSEKEEPING = {
     "daily_portfolio_values",
     "demo_rehearsal",
     "prune_event_log_daily",
+    "analytics_daily",
+    "analytics_after_rebalances",
 }
 VARIABLES = ("SCHEDULER_ENABLED", "SCHEDULER_AUTO_START", "SCHEDULER_CHECK_INTERVAL", "SCHEDULER_SCHEDULES")
 
@@ -65,6 +69,22 @@ def test_stop_and_start_reach_all_that_rebalances_and_nothing_that_keeps_house(d
     assert done("scheduler", "start")["unchanged"] == ["rebalance_core"]
     assert done("scheduler", "stop", "notifications", "slow")["changed"] == ["rebalance_slow", "notifications"]
     assert {name for name, runs in states(done).items() if not runs} == {"rebalance_slow", "notifications"}
+
+
+@pytest.mark.usefixtures("_plain_settings")
+def test_what_builds_the_marts_is_stopped_by_its_name_in_its_own_code_location(done: Done) -> None:
+    names = ["analytics_daily", "analytics_after_rebalances"]
+    assert done("scheduler", "stop", *names)["changed"] == names
+    assert {name for name, runs in states(done).items() if not runs} == {*names}
+    with dg.DagsterInstance.get() as instance:
+        stored = {
+            (state.instigator_name, state.origin.repository_origin.code_location_origin.location_name, state.status)
+            for state in instance.all_instigator_state()
+        }
+    assert stored == {(name, "rebalancer_analytics", InstigatorStatus.STOPPED) for name in names}
+    assert done("scheduler", "start")["changed"] == []
+    assert done("scheduler", "start", *names)["changed"] == names
+    assert all(states(done).values())
 
 
 @pytest.mark.usefixtures("_portfolios")

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
@@ -36,6 +36,7 @@ LAUNCH = (
     "mutation { launchRun(executionParams: {selector: {repositoryLocationName: "
     '"none", repositoryName: "none", jobName: "none"}}) { __typename } }'
 )
+SUBSCRIPTION = 'subscription { capturedLogs(logKey: ["none"]) { stdout } }'
 
 
 def limit(key: str) -> str:
@@ -75,6 +76,13 @@ class Webserver:
     def query(self, query: str, **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask("/graphql", {**JSON, **named}, json.dumps({"query": query}))
+
+    def log_in(self, following: str) -> str:
+        """The cookie of a new session, as a browser sends it back."""
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.origin}
+        entered = self.ask("/login", form, urlencode({"token": TOKEN, "next": following}))
+        assert (entered.status, entered.headers["location"]) == (303, following)
+        return entered.headers["set-cookie"].partition(";")[0]
 
     def limited(self) -> set[str]:
         """The keys that mutations have left."""
@@ -219,9 +227,7 @@ def test_a_login_lets_a_browser_in_until_it_logs_out(guarded: Webserver) -> None
     form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": guarded.origin}
     refused = guarded.ask("/login", form, urlencode({"token": "wrong", "next": "/runs"}))
     assert (refused.status, "set-cookie" in refused.headers) == (401, False)
-    entered = guarded.ask("/login", form, urlencode({"token": TOKEN, "next": "/runs"}))
-    assert (entered.status, entered.headers["location"]) == (303, "/runs")
-    cookie = entered.headers["set-cookie"].partition(";")[0]
+    cookie = guarded.log_in("/runs")
 
     assert guarded.ask("/runs", {"Cookie": cookie, "Accept": "text/html"}).status == 200
     assert guarded.query("{ version }", Cookie=cookie, Origin=guarded.origin).status == 200
@@ -235,6 +241,26 @@ def test_a_login_lets_a_browser_in_until_it_logs_out(guarded: Webserver) -> None
 
     assert guarded.ask("/logout", {**form, "Cookie": cookie}, "").status == 303
     assert guarded.query("{ version }", Cookie=cookie, Origin=guarded.origin).status == 401
+
+
+def test_a_log_out_closes_what_that_login_has_open_and_nothing_else(guarded: Webserver) -> None:
+    mine, other = ({"Cookie": guarded.log_in("/")} for _ in range(2))
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": guarded.origin}
+    with (
+        guarded.websocket(guarded.origin, mine) as subscribed,
+        guarded.websocket(guarded.origin, mine) as silent,
+        guarded.websocket(guarded.origin, other) as of_another_login,
+        guarded.websocket(None, LOGGED_IN) as of_a_program,
+    ):
+        subscribed.send(json.dumps({"type": "start", "id": "1", "payload": {"query": SUBSCRIPTION}}))
+        assert json.loads(subscribed.recv(timeout=10))["type"] == "data"
+        assert guarded.ask("/logout", {**form, **mine}, "").status == 303
+        for socket in (subscribed, silent):
+            with pytest.raises(ConnectionClosedError, match=r"1008 .* the session is over"):
+                socket.recv(timeout=5)
+        for socket in (of_another_login, of_a_program):
+            socket.send(json.dumps({"type": "connection_init"}))
+            assert json.loads(socket.recv(timeout=10)) == {"type": "connection_ack"}
 
 
 def test_a_read_only_ui_starts_and_changes_nothing(guarded: Webserver) -> None:

@@ -86,10 +86,9 @@ def test_the_largest_books_are_drawn_day_by_day(past: Ports, core: UUID, stored:
     create_portfolio(past, {"name": "side", "account": "main", "weights": "EUR=100"})
     book(past, date(2018, 6, 20), EUR, "7", portfolio="side")
     backfill(past, SUMMER, "side")
-    assert [(one.portfolio, one.basis, dict(one.days)) for one in value_curves(past, SUMMER.last, 1)] == [
-        ("core", HistoryBasis.BOOKED, of_core)
-    ]
-    assert [one.portfolio for one in value_curves(past, SUMMER.last, 2)] == ["core", "side"]
+    (largest,) = value_curves(past, SUMMER.last, 1)
+    assert (largest.portfolio, largest.basis, dict(largest.days)) == ("core", HistoryBasis.BOOKED, of_core)
+    assert [(one.portfolio, one.among) for one in value_curves(past, SUMMER.last, 2)] == [("core", 2), ("side", 2)]
 
 
 def test_twice_changes_nothing_and_whatever_stopped_it_is_made_good(past: Ports, core: UUID, stored: Stored) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from rebalancer_pipelines.domain.errors import DenialReason, DeniedError
 from rebalancer_pipelines.domain.market import PriceLimits, PriceMark, check_price
-from tests.support.builders import NOON, a_price
+from tests.support.builders import NOON, a_market, a_price
 
 LIMITS = PriceLimits(max_age=timedelta(seconds=15), max_spread_percent=Decimal(2))
 
@@ -55,3 +55,13 @@ def test_mid_is_halfway_and_the_spread_is_counted_in_percent_of_it() -> None:
     mark = a_price(bid="99.5", ask="100.5")
 
     assert (mark.mid, mark.spread_percent) == (100, 1)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "is_taken"),
+    [("0.01", "500", True), ("0.009", "5000", False), ("0.01", "499.9", False), ("0.02", "250", True)],
+)
+def test_a_market_takes_what_reaches_both_of_its_minimums(quantity: str, price: str, is_taken: bool) -> None:
+    market = a_market(min_amount="0.01", min_notional="5.0")
+    assert market.takes(Decimal(quantity), Decimal(price)) is is_taken
+    assert market.minimum == "0.01 BTC or 5 EUR"

@@ -294,7 +294,10 @@ _CURVES = text(
         WHERE value IS NOT NULL
         ORDER BY portfolio_id, basis, valuation_currency, day DESC
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY basis, valuation_currency ORDER BY value DESC, portfolio_id) AS rank
+        SELECT
+            *,
+            row_number() OVER (PARTITION BY basis, valuation_currency ORDER BY value DESC, portfolio_id) AS rank,
+            count(*) OVER (PARTITION BY basis, valuation_currency) AS among
         FROM newest
     )
     SELECT
@@ -302,12 +305,13 @@ _CURVES = text(
         basis,
         built.valuation_currency,
         array_agg(day ORDER BY day) AS days,
-        array_agg(built.value ORDER BY day) AS "values"
+        array_agg(built.value ORDER BY day) AS "values",
+        among
     FROM ranked
     JOIN built USING (portfolio_id, basis, valuation_currency)
     JOIN portfolio ON portfolio.id = portfolio_id
     WHERE rank <= :most
-    GROUP BY portfolio.name, basis, built.valuation_currency, rank
+    GROUP BY portfolio.name, basis, built.valuation_currency, rank, among
     ORDER BY basis, built.valuation_currency, rank
     """
 )
@@ -346,6 +350,7 @@ class PostgresDailyValues:
                 HistoryBasis(row.basis),
                 Currency(row.valuation_currency),
                 tuple(zip(row.days, row.values, strict=True)),
+                row.among,
             )
             for row in rows
         ]

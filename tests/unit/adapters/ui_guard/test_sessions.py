@@ -35,6 +35,18 @@ def test_one_that_has_ended_stays_ended(sessions: Sessions, clock: ManualClock) 
     assert sessions.left(other) == LIFETIME - timedelta(hours=1)
 
 
+def test_who_listens_is_told_of_the_end_of_that_session_alone(sessions: Sessions) -> None:
+    mine, other = sessions.open(), sessions.open()
+    told: list[str] = []
+    with sessions.telling_of_end(mine, lambda: told.append("first")):
+        with sessions.telling_of_end(mine, lambda: told.append("gone before")):
+            sessions.end(other)
+        with sessions.telling_of_end(mine, lambda: told.append("second")):
+            sessions.end(mine)
+            sessions.end(mine)
+    assert told == ["first", "second"]
+
+
 def test_a_changed_one_is_worth_nothing(sessions: Sessions) -> None:
     value = sessions.open()
     name, stamp, signature = value.split(".")

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -35,10 +34,8 @@ from tests.support.killed_cases import (
     stays_open_unfilled,
 )
 from tests.support.kraken_bench import run_live
-from tests.support.stored import Stored
-from tests.support.worker_bench import WorkerAccount, WorkerBench, worker_bench
-from tests.support.worker_clocks import SkippingClock
-from tests.support.worker_processes import Task, Workers, hiring
+from tests.support.worker_bench import WorkerAccount, WorkerBench
+from tests.support.worker_processes import Task
 
 REPETITIONS = 20
 LATE_ENOUGH = timedelta(seconds=75)
@@ -117,18 +114,6 @@ RECOVERY = (
     PlaceOfRecovery("before:closed:1", _AT_VENUE, recovery="recover"),
     PlaceOfRecovery("after:closed:1", ("after:planned:1", *_NEVER_LEFT)),
 )
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with hiring() as hired:
-        yield hired
-
-
-@pytest.fixture
-def bench(ready_database: str, stored: Stored, tmp_path: Path, workers: Workers) -> Iterator[WorkerBench]:
-    with worker_bench(ready_database, stored, tmp_path, workers, SkippingClock(tmp_path / "skipped")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("place", RUN, ids=lambda place: place.where)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.stored import Stored
-from tests.support.worker_bench import WorkerAccount, WorkerBench, worker_bench
+from tests.support.worker_bench import WorkerAccount, WorkerBench
 from tests.support.worker_clocks import SkippingClock
-from tests.support.worker_processes import Ending, Task, Worker, Workers, hiring
+from tests.support.worker_processes import Ending, Task, Worker
 
 SHORT_LEASE = {"lease_seconds": "0.5", "venue_timeout_seconds": "1"}
 """A takeover waits for the key's turn no longer than a call may take."""
@@ -20,18 +18,6 @@ RUN = {"portfolio": "core"}
 ORDERS = 3
 
 INVALID_NONCE = "EAPI:Invalid nonce"
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with hiring() as hired:
-        yield hired
-
-
-@pytest.fixture
-def bench(ready_database: str, stored: Stored, tmp_path: Path, workers: Workers) -> Iterator[WorkerBench]:
-    with worker_bench(ready_database, stored, tmp_path, workers, SkippingClock(tmp_path / "skipped")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

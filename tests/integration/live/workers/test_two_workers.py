@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -16,10 +15,9 @@ from rebalancer_pipelines.adapters.embedded.deadline import wait_until
 from rebalancer_pipelines.application.portfolios import create_portfolio
 from rebalancer_pipelines.domain.errors import DenialReason
 from rebalancer_pipelines.domain.values import Currency
-from tests.support.stored import Stored
-from tests.support.worker_bench import WorkerAccount, WorkerBench, worker_bench
+from tests.support.worker_bench import WorkerAccount, WorkerBench
 from tests.support.worker_clocks import FastClock
-from tests.support.worker_processes import Ending, Task, Workers, hiring
+from tests.support.worker_processes import Ending, Task
 
 SPEED = 20
 PATIENT = {"not_after_seconds": "60", "quote_age_seconds": "600"}
@@ -30,15 +28,8 @@ ORDERS = 3
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    with hiring() as hired:
-        yield hired
-
-
-@pytest.fixture
-def bench(ready_database: str, stored: Stored, tmp_path: Path, workers: Workers) -> Iterator[WorkerBench]:
-    with worker_bench(ready_database, stored, tmp_path, workers, FastClock(SPEED)) as opened:
-        yield opened
+def clock() -> FastClock:
+    return FastClock(SPEED)
 
 
 @pytest.mark.parametrize("repetition", range(3))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,8 @@ from tests.support.batches import create_sharing, rebalance_together
 from tests.support.kraken_double import KrakenDouble, LoseResponse
 from tests.support.netted_story import assert_nothing_lost_inside
 from tests.support.stored import Stored
-from tests.support.worker_bench import WorkerAccount, WorkerBench, worker_bench
-from tests.support.worker_clocks import SkippingClock
-from tests.support.worker_processes import Ending, Task, Workers, hiring
+from tests.support.worker_bench import WorkerAccount, WorkerBench
+from tests.support.worker_processes import Ending, Task
 
 SHARING = {
     # BTC crosses, and some is left to sell; three want ETH; only one wants XRP, which is sent itself.
@@ -75,18 +73,6 @@ PLACES: list[tuple[str, Callable[[KrakenDouble], None]]] = [
 
 NOTHING_TO_SETTLE = {"before:planned:1", "after:closed:1"}
 """What is left there is a lease that runs out by itself."""
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with hiring() as hired:
-        yield hired
-
-
-@pytest.fixture
-def bench(ready_database: str, stored: Stored, tmp_path: Path, workers: Workers) -> Iterator[WorkerBench]:
-    with worker_bench(ready_database, stored, tmp_path, workers, SkippingClock(tmp_path / "skipped")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("sweeps", [False, True], ids=["the next run settles", "a recovery settles"])
