@@ -429,8 +429,8 @@ class Orders(Protocol):
         """Net orders of an account that are still PLANNED."""
         ...
 
-    def net_order(self, order_id: UUID) -> Order:
-        """A net order with its fills."""
+    def by_ids(self, order_ids: Collection[UUID]) -> Sequence[Order]:
+        """Those of the orders that are there, with their fills."""
         ...
 
     def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
@@ -471,6 +471,8 @@ class Orders(Protocol):
         not_after: datetime | None = None,
     ) -> Order:
         """Compare-and-set from the state `order` was read in; None leaves a field as it is.
+
+        The order that it returns has the fills that are stored by now when this ends it, and otherwise those given.
 
         Raises `IllegalTransitionError` for a move that the table does not know, `LeaseLostError` when the stored
         state is no longer the one that was read.

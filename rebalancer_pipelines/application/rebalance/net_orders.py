@@ -55,14 +55,13 @@ def end_net_orders(
     """
     unsent = work.orders.unsent_net_orders(account_id)
     work.orders.end_many([(order, OrderState.VOID, reason) for order in unsent])
-    found: dict[UUID, Order] = {}
-    for net_order_id in {rider.netted_into for rider in riders if rider.netted_into is not None}:
-        net_order = work.orders.net_order(net_order_id)
+    ridden = work.orders.by_ids({rider.netted_into for rider in riders if rider.netted_into is not None})
+    found = {net_order.id: net_order for net_order in ridden}
+    for net_order in ridden:
         if dry_run and not net_order.state.is_terminal:
             end = end_of_simulated(net_order)
             work.orders.end_many([end])
-            net_order = replace(net_order, state=end[1], reason=end[2])
-        found[net_order_id] = net_order
+            found[net_order.id] = replace(net_order, state=end[1], reason=end[2])
     return found
 
 

@@ -63,9 +63,10 @@ class PostgresOrders:
     def add_net(self, order: Order, account_id: UUID, riders: Mapping[UUID, Decimal], *, dry_run: bool) -> None:
         """Store a net order, PLANNED, and let the orders ride on it, each with its part."""
         owner = {"account_id": account_id, "portfolio_id": None, "dry_run": dry_run}
-        self._session.execute(insert(OrderIntentRow).values(**order_columns(order), **owner))
+        connection = self._session.connection()
+        connection.execute(insert(OrderIntentRow).values(**order_columns(order), **owner))
         part = given_rows("part", id=(Uuid(), list(riders)), quantity=(Numeric(), list(riders.values())))
-        self._session.execute(
+        connection.execute(
             update(OrderIntentRow)
             .where(OrderIntentRow.id == part.c.id)
             .values(
@@ -95,10 +96,9 @@ class PostgresOrders:
             )
         )
 
-    def net_order(self, order_id: UUID) -> Order:
-        """A net order with its fills."""
-        (found,) = self._load(select(*_ORDER).where(OrderIntentRow.id == order_id))
-        return found
+    def by_ids(self, order_ids: Collection[UUID]) -> Sequence[Order]:
+        """Orders with their fills."""
+        return self._load(select(*_ORDER).where(among(OrderIntentRow.id, order_ids)).order_by(OrderIntentRow.id))
 
     def of_rebalance(self, rebalance_id: UUID) -> Sequence[Order]:
         """All orders with their fills, in the plan's sequence."""
@@ -126,7 +126,7 @@ class PostgresOrders:
                 for fill_id, (order, fill) in zip(ids, parts, strict=True)
             ],
         )
-        self._session.execute(
+        self._session.connection().execute(
             update(OrderIntentRow)
             .where(
                 among(OrderIntentRow.id, [order.id for order, _ in parts]),
@@ -149,16 +149,20 @@ class PostgresOrders:
             state=(Text(), [state.value for _, state, _ in ended]),
             reason=(Text(), [reason for _, _, reason in ended]),
         )
-        moved = self._session.scalars(
-            update(OrderIntentRow)
-            .where(OrderIntentRow.id == given.c.id, OrderIntentRow.state == given.c.was)
-            .values(
-                state=given.c.state,
-                reason=func.coalesce(given.c.reason, OrderIntentRow.reason),
-                updated_at=func.clock_timestamp(),
+        moved = (
+            self._session.connection()
+            .scalars(
+                update(OrderIntentRow)
+                .where(OrderIntentRow.id == given.c.id, OrderIntentRow.state == given.c.was)
+                .values(
+                    state=given.c.state,
+                    reason=func.coalesce(given.c.reason, OrderIntentRow.reason),
+                    updated_at=func.clock_timestamp(),
+                )
+                .returning(OrderIntentRow.id)
             )
-            .returning(OrderIntentRow.id)
-        ).all()
+            .all()
+        )
         if len(moved) != len(ended):
             raise LeaseLostError("an order has been moved meanwhile: another worker settles this account")
 
@@ -195,7 +199,7 @@ class PostgresOrders:
             "not_after": not_after,
         }
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
-        moved = self._session.scalar(
+        moved = self._session.connection().scalar(
             update(OrderIntentRow)
             .where(OrderIntentRow.id == order.id, OrderIntentRow.state == order.state.value)
             .values(state=state.value, updated_at=func.clock_timestamp(), **changes)
@@ -205,7 +209,9 @@ class PostgresOrders:
             raise LeaseLostError(
                 f"order {order.client_order_id} is no longer {order.state.value}: another worker moved it"
             )
-        return replace(order, state=state, fills=self._fills(FillRow.order_intent_id == order.id)[order.id], **changes)
+        # What has been booked of it meanwhile counts once it has ended; before that, its next look books the rest.
+        fills = self._fills(FillRow.order_intent_id == order.id)[order.id] if state.is_terminal else order.fills
+        return replace(order, state=state, fills=fills, **changes)
 
     def has_venue_order(self, order: Order, venue_order_id: str) -> bool:
         """Whether another order of the same account has this id at the venue."""
@@ -215,7 +221,7 @@ class PostgresOrders:
             OrderIntentRow.venue_order_id == venue_order_id,
             OrderIntentRow.id != order.id,
         )
-        return self._session.scalar(other) is not None
+        return self._session.connection().scalar(other) is not None
 
     def newest_fill_at(self, account_id: UUID) -> datetime | None:
         """When an order of the account was last filled, dry runs aside."""
