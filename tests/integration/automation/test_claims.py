@@ -78,6 +78,17 @@ def test_a_hundred_batches_claimed_by_four_at_once_share_a_thousand_portfolios_o
     assert claim_due(timed) is None
 
 
+def test_what_somebody_else_is_about_to_claim_is_passed_over_at_once(
+    timed: Ports, clock: RunningClock, many: list[UUID]
+) -> None:
+    with timed.transactions() as work, ThreadPoolExecutor(1) as pool:
+        locked = work.claims.lock_due(clock.now(), 2)
+        claimed = pool.submit(claim_due, timed, limit=2).result(timeout=20)
+        work.commit()
+    assert [claim.portfolio for claim in locked] == ["p0999", "p0998"]
+    assert names_of(claimed) == ["p0997", "p0996"]
+
+
 def test_the_longest_due_are_claimed_first(timed: Ports, many: list[UUID]) -> None:
     batch = claim_due(timed, limit=3)
     assert names_of(batch) == ["p0999", "p0998", "p0997"]
