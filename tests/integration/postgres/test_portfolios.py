@@ -243,6 +243,27 @@ def test_an_order_is_not_sent_once_its_portfolio_is_being_deleted(
         sending.result(20)
 
 
+def test_who_pauses_a_portfolio_and_who_records_its_failure_do_not_wait_for_each_other(
+    transactions: Transactions, engine: Engine, threads: ThreadPoolExecutor
+) -> None:
+    portfolio = a_stored_portfolio(transactions, enabled=True, next_rebalance_at=NOON)
+
+    def pause() -> None:
+        with transactions() as work:
+            work.portfolios.pause(portfolio.id, "a test", NOON)
+            work.commit()
+
+    with transactions() as work:
+        work.portfolios.mark_rebalanced([RebalanceTimes(portfolio.id, None, None, answered_until=NOON)])
+        pausing = threads.submit(pause)
+        wait_until_blocked(engine)
+        assert work.portfolios.count_failure(portfolio.id) == 1
+        work.commit()
+    pausing.result(20)
+    with transactions() as work:
+        assert work.portfolios.by_id(portfolio.id).paused_reason == "a test"
+
+
 def test_deleting_what_is_not_there_changes_nothing(transactions: Transactions) -> None:
     portfolio = a_stored_portfolio(transactions)
     with transactions() as work:

@@ -121,21 +121,24 @@ class PostgresPortfolios:
 
     def mark_rebalanced(self, times: Sequence[RebalanceTimes]) -> None:
         """Move portfolios' times and end the claims that are answered."""
-        done = [(each.portfolio_id, each.last_rebalanced_at) for each in times if each.last_rebalanced_at is not None]
-        if done:
-            moved = given_rows("moved", id=(Uuid(), [one for one, _ in done]), at=(_MOMENT, [at for _, at in done]))
-            self._session.execute(
-                update(PortfolioRow)
-                .where(PortfolioRow.id == moved.c.id)
-                .values(last_rebalanced_at=moved.c.at, updated_at=func.clock_timestamp())
-            )
         if not times:
             return
         given = given_rows(
             "given",
             id=(Uuid(), [each.portfolio_id for each in times]),
+            last_at=(_MOMENT, [each.last_rebalanced_at for each in times]),
             next_at=(_MOMENT, [each.next_rebalance_at for each in times]),
             answered_until=(_MOMENT, [each.answered_until for each in times]),
+        )
+        # Portfolios first, as whoever changes one does: its trigger then writes the due time. The other way round, two
+        # would wait for each other.
+        self._session.execute(
+            update(PortfolioRow)
+            .where(PortfolioRow.id == given.c.id)
+            .values(
+                last_rebalanced_at=func.coalesce(given.c.last_at, PortfolioRow.last_rebalanced_at),
+                updated_at=func.clock_timestamp(),
+            )
         )
         still_open = PortfolioDueRow.scheduled_for > given.c.answered_until
         claim = {
