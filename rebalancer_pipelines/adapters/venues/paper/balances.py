@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Connection, Numeric, Text, func, insert, select, update
+from sqlalchemy import Connection, Numeric, Text, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from rebalancer_pipelines.adapters.postgres.given_rows import given_rows
 from rebalancer_pipelines.adapters.postgres.tables import PaperBalanceRow
 from rebalancer_pipelines.domain.portfolio import Holding
-from rebalancer_pipelines.domain.values import EXACT, Currency
+from rebalancer_pipelines.domain.values import EXACT, ZERO, Currency
 
 
 def read_balances(connection: Connection, account_id: UUID) -> dict[Currency, Holding]:
@@ -40,12 +41,11 @@ def move_balances(connection: Connection, account_id: UUID, movements: Mapping[C
     if not movements:
         return
     moved = given_rows("moved", currency=(Text(), list(movements)), amount=(Numeric(), list(movements.values())))
-    held = connection.scalars(
+    # In two steps, because the row of an upsert must be valid by itself and a negative amount is not.
+    zeros = [{"account_id": account_id, "currency": currency, "total": ZERO} for currency in movements]
+    connection.execute(insert(PaperBalanceRow).values(zeros).on_conflict_do_nothing())
+    connection.execute(
         update(PaperBalanceRow)
         .where(PaperBalanceRow.account_id == account_id, PaperBalanceRow.currency == moved.c.currency)
         .values(total=PaperBalanceRow.total + moved.c.amount)
-        .returning(PaperBalanceRow.currency)
     )
-    if new := movements.keys() - set(held):
-        rows = [{"account_id": account_id, "currency": currency, "total": movements[currency]} for currency in new]
-        connection.execute(insert(PaperBalanceRow), rows)
