@@ -25,6 +25,7 @@ from tests.support.killed_steps import Steps, StepwiseUnitOfWork
 from tests.support.kraken_bench import KrakenBench, Meanwhile, merged
 from tests.support.kraken_double import ErrorAnswer, KrakenDouble, LoseRequest, LoseResponse, kraken_double
 from tests.support.ports_on import ports_on
+from tests.support.postgres import drop_database
 from tests.support.running_clock import RunningClock
 from tests.support.stored import Stored
 
@@ -283,7 +284,7 @@ def copy_of(url: str) -> Iterator[str]:
     try:
         yield copy
     finally:
-        on_server(copy, "DROP DATABASE {} WITH (FORCE)")
+        drop_database(url, urlsplit(copy).path.lstrip("/"))
 
 
 def assert_books_equal_balances(bench: KrakenBench) -> None:

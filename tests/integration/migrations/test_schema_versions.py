@@ -19,6 +19,7 @@ from rebalancer_pipelines.adapters.postgres import schema
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine
 from rebalancer_pipelines.adapters.postgres.schema import SchemaError, check_schema, migrate
 from rebalancer_pipelines.adapters.postgres.tables import Base
+from tests.support.postgres import drop_database
 
 _ROOT = Path(__file__).parents[3]
 _HEAD = "0005"
@@ -203,14 +204,19 @@ _COLUMNS = """
 """
 
 
+@pytest.fixture
+def modelled(database_server: str) -> Iterator[str]:
+    """URL of an empty database for the schema that the models describe."""
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE modelled")
+    yield urlunsplit(urlsplit(database_server)._replace(path="/modelled"))
+    drop_database(database_server, "modelled")
+
+
 @pytest.mark.parametrize("question", [_CONSTRAINTS, _INDEXES, _COLUMNS], ids=["constraints", "indexes", "columns"])
-def test_models_and_migrations_agree_to_the_letter(database: str, database_server: str, question: str) -> None:
+def test_models_and_migrations_agree_to_the_letter(database: str, modelled: str, question: str) -> None:
     """Alembic compares no CHECK constraints; PostgreSQL's own description of both schemas does."""
     migrate(database)
-    modelled = urlunsplit(urlsplit(database_server)._replace(path="/modelled"))
-    with psycopg.connect(database_server, autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS modelled WITH (FORCE)")
-        connection.execute("CREATE DATABASE modelled")
     with open_engine(modelled) as engine:
         Base.metadata.create_all(engine)
     found = ask(database, question)
