@@ -354,7 +354,7 @@ def claims(database_url: str, stored: int) -> None:
     )
     print(
         f"  of that the look-up with its locks: {looked_up * 1000:.2f} ms, ratio {scanned / looked_up:.0f}, "
-        f"{looked_up / round_trip:.1f} round trips; the rest makes it durable: 100 due times moved, 100 claims stored, "
+        f"{looked_up / round_trip:.1f} round trips; the rest makes it durable: 100 claims stored, "
         f"{written / 1024:.0f} KB of write-ahead log"
     )
 

@@ -88,6 +88,8 @@ def open_claims(ports: Ports) -> Sequence[ClaimedBatch]:
 
 def end_answered_claims(work: UnitOfWork, scheduled_for: Mapping[UUID, datetime], now: datetime) -> None:
     """End claims, by portfolio, on due times that another rebalance answers; it leaves the row in the history."""
+    if not scheduled_for:
+        return
     work.portfolios.mark_rebalanced(
         [
             RebalanceTimes(portfolio.id, None, portfolio.due_after(max(now, moment)), answered_until=moment)
