@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -18,8 +14,7 @@ from psycopg.errors import CheckViolation, NotNullViolation, UniqueViolation
 from psycopg.rows import dict_row
 
 from rebalancer_pipelines.adapters.postgres.schema import check_schema, migrate
-
-_ROOT = Path(__file__).parents[3]
+from tests.support.alembic_command import alembic
 
 _TRADED: LiteralString = """
 INSERT INTO account (name, venue, price_source, settings) VALUES ('main', 'paper', 'recorded', '{}');
@@ -47,14 +42,7 @@ INSERT INTO ledger_entry (account_id, portfolio_id, kind, currency, amount, caus
 @pytest.fixture
 def traded(database: str) -> str:
     """URL of a database at 0001 with two fills and three entries in its ledger."""
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "0001"],
-        cwd=_ROOT,
-        env={**os.environ, "DATABASE_URL": database},
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
+    alembic(database, "upgrade", "0001").check_returncode()
     with psycopg.connect(database) as connection:
         connection.execute(_TRADED)
     return database

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 
 from rebalancer_pipelines.adapters.postgres.schema import migrate
+from tests.support.alembic_command import alembic
 
-_ROOT = Path(__file__).parents[3]
 _DUE = datetime(2026, 1, 5, 12, tzinfo=UTC)
 _CLAIMED = datetime(2026, 1, 5, 12, 1, tzinfo=UTC)
 
@@ -36,14 +32,7 @@ INSERT INTO rebalance_claim (portfolio_id, scheduled_for, batch_id, claimed_at, 
 
 
 def test_due_times_and_open_claims_are_kept(database: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "0004"],
-        cwd=_ROOT,
-        env={**os.environ, "DATABASE_URL": database},
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
+    alembic(database, "upgrade", "0004").check_returncode()
     with psycopg.connect(database) as connection:
         connection.execute(_AUTOMATED)
         found = connection.execute("SELECT id FROM rebalance_batch").fetchone()

@@ -19,6 +19,7 @@ from rebalancer_pipelines.adapters.postgres import schema
 from rebalancer_pipelines.adapters.postgres.database import DatabaseUnavailableError, open_engine
 from rebalancer_pipelines.adapters.postgres.schema import SchemaError, check_schema, migrate
 from rebalancer_pipelines.adapters.postgres.tables import Base
+from tests.support.alembic_command import alembic
 from tests.support.postgres import drop_database
 
 _ROOT = Path(__file__).parents[3]
@@ -34,19 +35,6 @@ def ask(url: str, statement: str) -> list[tuple]:
 
 def tables(url: str, schema_name: str = "public") -> set[str]:
     return {name for (name,) in ask(url, f"SELECT tablename FROM pg_tables WHERE schemaname = '{schema_name}'")}
-
-
-def alembic(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Alembic's own command line, as people type it in the project's root."""
-    return subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def migrating_process(url: str) -> subprocess.Popen[str]:
